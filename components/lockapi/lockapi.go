@@ -1,0 +1,197 @@
+// Package lockapi is the contract between the lock and those who ask it for a
+// startup slot: routes, JSON types, and a Go client. Lock and init both import
+// it, so they cannot drift apart.
+//
+// Two protocols live on one port. The legacy one (any GET is an acquire,
+// answered in plain text) is what the earlier generations of clients and
+// servers speak; v1 is JSON and adds identity, a queue and a long poll.
+package lockapi
+
+import "time"
+
+// Routes of the v1 contract. Every other path is a legacy acquire.
+const (
+	PathAcquire = "/v1/acquire"
+	PathRelease = "/v1/release"
+	PathState   = "/v1/state"
+	PathLivez   = "/livez"
+	PathReadyz  = "/readyz"
+	PathMetrics = "/metrics"
+)
+
+// Bounds that the server enforces and a client may rely on.
+const (
+	// MaxBody is the largest request body in bytes; more is answered 413.
+	MaxBody = 64 << 10
+	// MaxWait is the longest a server holds one long poll.
+	MaxWait = 25 * time.Second
+	// MaxLease is the longest lease a client may wish for.
+	MaxLease = 24 * time.Hour
+	// MaxPriority bounds a claim's priority in both directions.
+	MaxPriority = 1000
+	// MaxWeight bounds a claim's weight.
+	MaxWeight = 1000
+	// MaxName bounds each part of a pod's identity, in bytes. Kubernetes allows 253.
+	MaxName = 253
+)
+
+// Bodies of the legacy protocol, byte for byte what earlier servers send.
+const (
+	LegacyAcquired = "Lock acquired"
+	LegacyLocked   = "Locked"
+)
+
+// ReleaseOn says what ends a grant before its lease does.
+type ReleaseOn string
+
+// The release policies. Without health in reach of the lock, all of them end with the lease.
+const (
+	ReleaseOnTimeout ReleaseOn = "timeout" // the lease alone, as the original did
+	ReleaseOnStarted ReleaseOn = "started" // the pod's containers have started
+	ReleaseOnReady   ReleaseOn = "ready"   // the pod is Ready
+)
+
+// Pod is who asks. UID alone is the identity; the names are for people.
+type Pod struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty"`
+	UID       string `json:"uid"`
+}
+
+// String is namespace/name, as far as known, else the UID.
+func (p Pod) String() string {
+	switch {
+	case p.Namespace != "" && p.Name != "":
+		return p.Namespace + "/" + p.Name
+	case p.Name != "":
+		return p.Name
+	default:
+		return p.UID
+	}
+}
+
+// AcquireRequest asks for a slot. The lease wish travels as ?duration= beside
+// it, because that is where legacy servers look for it.
+type AcquireRequest struct {
+	Pod Pod `json:"pod"`
+	// Weight is the number of slots the claim takes, 1 to MaxWeight; 0 means 1.
+	Weight int `json:"weight,omitempty"`
+	// Priority orders the queue, higher first, within ±MaxPriority.
+	Priority int `json:"priority,omitempty"`
+	// ReleaseOn is empty for the server's default.
+	ReleaseOn ReleaseOn `json:"releaseOn,omitempty"`
+	// Wait is how long the server may hold the request before it answers with
+	// a place; capped at MaxWait. 0 asks for an answer at once.
+	Wait Duration `json:"wait,omitzero"`
+}
+
+// AcquireResponse holds a grant (status 200) or a place (status 202).
+type AcquireResponse struct {
+	Grant *Grant `json:"grant,omitempty"`
+	Place *Place `json:"place,omitempty"`
+}
+
+// Grant is a slot held.
+type Grant struct {
+	// ID releases the grant; nothing else does.
+	ID        string    `json:"id"`
+	GrantedAt time.Time `json:"grantedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	// Lease is how much of the lease was left when the answer was written: a
+	// client measures from it and need not share the server's clock.
+	Lease Duration `json:"lease"`
+	// Limit is the number of slots on the node at the time of the answer.
+	Limit int `json:"limit"`
+	// Waited is the time from the claim to the grant.
+	Waited Duration `json:"waited"`
+}
+
+// Place is where a claim stands in the queue.
+type Place struct {
+	// ID gives the place up through PathRelease; it becomes the grant's id.
+	ID string `json:"id"`
+	// Position counts from 1, the head of the queue.
+	Position int `json:"position"`
+	// Queue is the number of claims that wait, this one included.
+	Queue int `json:"queue"`
+	// Ahead names a few of those who hold a slot now, oldest first.
+	Ahead []string `json:"ahead,omitempty"`
+	// Held is the number of slots held now.
+	Held int `json:"held"`
+	// ETA is an estimate of the wait that is left; absent when nothing is known, as with a closed gate.
+	ETA *Duration `json:"eta,omitempty"`
+	// Reason says in words why the claim waits.
+	Reason string `json:"reason"`
+}
+
+// ReleaseRequest gives up a grant or a place.
+type ReleaseRequest struct {
+	ID string `json:"id"`
+}
+
+// Error is the body of every v1 answer from 400 on.
+type Error struct {
+	// Error is a constant for programs, such as "bad_request".
+	Error string `json:"error"`
+	// Detail is for people: what was wrong and what to do.
+	Detail string `json:"detail"`
+}
+
+// State is everything the lock knows, for people and tests.
+type State struct {
+	Now   time.Time `json:"now"`
+	Limit Limit     `json:"limit"`
+	Gate  Gate      `json:"gate"`
+	// Grants are the slots held now, oldest first.
+	Grants []GrantState `json:"grants"`
+	// Queue are the claims that wait, next first.
+	Queue []ClaimState `json:"queue"`
+	// Recent are the last grants that ended, oldest first; a bounded record.
+	Recent []EndedState `json:"recent"`
+}
+
+// Limit is the number of slots, and who says so.
+type Limit struct {
+	Slots  int    `json:"slots"`
+	Reason string `json:"reason"`
+}
+
+// Gate tells whether anyone may start now, and why not.
+type Gate struct {
+	Open    bool     `json:"open"`
+	Reasons []string `json:"reasons,omitempty"`
+}
+
+// GrantState is a held slot as PathState shows it. The id is left out: it is a
+// right to release, not a fact for everyone.
+type GrantState struct {
+	Pod       Pod       `json:"pod"`
+	Weight    int       `json:"weight"`
+	Priority  int       `json:"priority"`
+	ReleaseOn ReleaseOn `json:"releaseOn"`
+	// Legacy is true for a grant to a client of an earlier generation.
+	Legacy    bool      `json:"legacy,omitempty"`
+	ClaimedAt time.Time `json:"claimedAt"`
+	GrantedAt time.Time `json:"grantedAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+// ClaimState is a waiting claim as PathState shows it.
+type ClaimState struct {
+	Position  int       `json:"position"`
+	Pod       Pod       `json:"pod"`
+	Weight    int       `json:"weight"`
+	Priority  int       `json:"priority"`
+	ClaimedAt time.Time `json:"claimedAt"`
+	// Connected is false between two polls of the client and when it is gone.
+	Connected bool      `json:"connected"`
+	ETA       *Duration `json:"eta,omitempty"`
+}
+
+// EndedState is a grant of the past.
+type EndedState struct {
+	GrantState
+	EndedAt time.Time `json:"endedAt"`
+	// Ended is why: lease, released, undelivered.
+	Ended string `json:"ended"`
+}
