@@ -11,13 +11,12 @@ import (
 )
 
 // NewServer is an HTTP server for handler with timeouts against slow clients:
-// 5 s for the header, 15 s for the whole request, 60 s between requests.
-// Answers have no timeout of their own, since long polls are answered late.
+// 5 s for the header, 60 s between requests. Bodies are the handler's to bound:
+// a long poll is read at once and answered late.
 func NewServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second,
 		IdleTimeout:       60 * time.Second,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug), // what clients do wrong is not worth more

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
+)
+
+// metrics are the lock's own. Label sets are closed: reasons, generations and
+// routes come from constants, never from a request.
+type metrics struct {
+	limit, held, queue, gateOpen prometheus.Gauge
+	grants, ends, withdrawals    *prometheus.CounterVec
+	wait, hold                   prometheus.Histogram
+	requests                     *prometheus.CounterVec
+	saveFailures                 prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Name: "startup_lock_" + name, Help: help})
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "startup_lock_" + name, Help: help}, labels)
+	}
+	histogram := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "startup_lock_" + name, Help: help,
+			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280}})
+	}
+	m := &metrics{
+		limit:       gauge("limit_slots", "Startup slots on this node."),
+		held:        gauge("held_slots", "Startup slots held now: the sum of the weights of all grants."),
+		queue:       gauge("queue_claims", "Claims that wait for a slot."),
+		gateOpen:    gauge("gate_open", "1 while slots may be granted, 0 while the gate holds them all back."),
+		grants:      counter("grants_total", "Slots granted, by protocol of the client.", "protocol"),
+		ends:        counter("grant_ends_total", "Grants that ended, by reason.", "reason"),
+		withdrawals: counter("withdrawals_total", "Claims that left the queue without a grant, by reason.", "reason"),
+		wait:        histogram("wait_seconds", "Time from a claim to its grant."),
+		hold:        histogram("hold_seconds", "Time from a grant to its end."),
+		requests:    counter("http_requests_total", "HTTP requests answered, by route and status code.", "route", "code"),
+		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_state_save_failures_total",
+			Help: "Writes of the state file that failed; a restart would forget what came after."}),
+	}
+	reg.MustRegister(m.limit, m.held, m.queue, m.gateOpen, m.grants, m.ends, m.withdrawals,
+		m.wait, m.hold, m.requests, m.saveFailures)
+	for _, p := range []string{"v1", "legacy"} {
+		m.grants.WithLabelValues(p)
+	}
+	for _, r := range []slots.Reason{slots.LeaseEnded, slots.Released, slots.Undelivered} {
+		m.ends.WithLabelValues(string(r))
+	}
+	for _, r := range []slots.Reason{slots.GraceEnded, slots.Released} {
+		m.withdrawals.WithLabelValues(string(r))
+	}
+	return m
+}
+
+// count takes an event in.
+func (m *metrics) count(ev slots.Event) {
+	switch ev.Kind {
+	case slots.Granted:
+		protocol := "v1"
+		if ev.Legacy {
+			protocol = "legacy"
+		}
+		m.grants.WithLabelValues(protocol).Inc()
+		m.wait.Observe(seconds(ev.GrantedAt.Sub(ev.ClaimedAt)))
+	case slots.Ended:
+		m.ends.WithLabelValues(string(ev.Reason)).Inc()
+		m.hold.Observe(seconds(ev.At.Sub(ev.GrantedAt)))
+	case slots.Withdrawn:
+		m.withdrawals.WithLabelValues(string(ev.Reason)).Inc()
+	}
+}
+
+// observe shows the table as it is.
+func (m *metrics) observe(t *slots.Table) {
+	m.limit.Set(float64(t.Limit()))
+	m.held.Set(float64(t.Held()))
+	m.queue.Set(float64(t.Waiting()))
+	open := 0.0
+	if t.Open() {
+		open = 1
+	}
+	m.gateOpen.Set(open)
+}
+
+func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }

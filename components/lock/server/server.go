@@ -1,0 +1,114 @@
+// Package server is the lock's HTTP face: the legacy and the v1 contract over
+// one table of slots in real time.
+package server
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+)
+
+// Config is what the server needs to know.
+type Config struct {
+	Limit       int    // slots on this node, at least 1
+	LimitReason string // who says so
+	Lease       time.Duration
+	Grace       time.Duration // how long a place is kept for a client that is away
+	Aging       time.Duration // how much waiting one level of priority is worth
+	GateClosed  bool          // starts with the gate closed: SetGate will open it
+	GateReason  string        // why, if so
+	// Folder keeps grants and queue across restarts; nil forgets them.
+	Folder *statefile.Folder
+	NewID  func() string
+}
+
+// Server answers the lock's routes. Safe for concurrent use.
+type Server struct {
+	cfg  Config
+	log  *slog.Logger
+	desk *desk
+	mux  *http.ServeMux
+}
+
+// bodyTimeout is how long a client may take to send its request's body.
+const bodyTimeout = 10 * time.Second
+
+// New makes a server whose metrics are registered with reg and served from it.
+func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) *Server {
+	table := slots.Config{Grace: cfg.Grace, Aging: cfg.Aging, NewID: cfg.NewID}
+	m := newMetrics(reg)
+	s := &Server{cfg: cfg, log: log, desk: newDesk(cfg, table, cfg.Folder, time.Now(), log, m), mux: http.NewServeMux()}
+	handle := func(pattern, route string, h http.HandlerFunc) {
+		s.mux.Handle(pattern, counted(m, route, h))
+	}
+	handle("POST "+lockapi.PathAcquire, "acquire", s.acquire)
+	handle("POST "+lockapi.PathRelease, "release", s.release)
+	handle("GET "+lockapi.PathState, "state", s.state)
+	handle("GET "+lockapi.PathLivez, "livez", ok)
+	handle("GET "+lockapi.PathReadyz, "readyz", s.ready)
+	handle("GET "+lockapi.PathMetrics, "metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP)
+	for _, path := range []string{lockapi.PathAcquire, lockapi.PathRelease} {
+		handle(path, "other", methodNotAllowed(http.MethodPost))
+	}
+	for _, path := range []string{lockapi.PathState, lockapi.PathLivez, lockapi.PathReadyz, lockapi.PathMetrics} {
+		handle(path, "other", methodNotAllowed(http.MethodGet))
+	}
+	handle("/v1/", "other", unknownRoute)
+	handle("/", "legacy", s.legacy)
+	return s
+}
+
+// ServeHTTP gives every request a deadline for its body; long polls lift it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout)) // a test's recorder has none
+	s.mux.ServeHTTP(w, r)
+}
+
+// SetGate opens the gate, or closes it for the reasons given.
+func (s *Server) SetGate(open bool, reasons []string) { s.desk.setGate(open, reasons) }
+
+// Close answers all who wait with their places and saves the state. What is
+// asked afterwards is answered 503.
+func (s *Server) Close() { s.desk.close() }
+
+func ok(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+
+// ready does not depend on the gate: pods must reach a lock whose gate is closed.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.desk.isClosed() {
+		fail(w, http.StatusServiceUnavailable, "shutting_down", "this lock is shutting down; ask its successor")
+		return
+	}
+	ok(w, r)
+}
+
+// counted counts a route's answers.
+func counted(m *metrics, route string, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		cw := &codeWriter{ResponseWriter: w, code: http.StatusOK}
+		h(cw, r)
+		m.requests.WithLabelValues(route, strconv.Itoa(cw.code)).Inc()
+	}
+}
+
+// codeWriter remembers the status code.
+type codeWriter struct {
+	http.ResponseWriter
+	code int
+}
+
+func (w *codeWriter) WriteHeader(code int) {
+	w.code = code
+	w.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *codeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
