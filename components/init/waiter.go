@@ -72,11 +72,11 @@ func (w *waiter) wait(ctx context.Context) (ending, error) {
 			if errors.As(err, &refused) {
 				return w.startWithout(ctx, "the lock refuses the claim", err)
 			}
-			if w.left() == 0 {
-				return w.startWithout(ctx, "the lock is away for too long", err)
-			}
 			w.away(err)
 			sleep(ctx, min(w.backoff(), w.left()))
+			if w.left() == 0 && ctx.Err() == nil {
+				return w.startWithout(ctx, "the lock is away for too long", err)
+			}
 			continue
 		}
 		w.back()

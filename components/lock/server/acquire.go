@@ -106,6 +106,7 @@ func (s *Server) legacy(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusLocked)
 		_, _ = io.WriteString(w, lockapi.LegacyLocked)
 	default:
+		w.Header().Set("Content-Length", strconv.Itoa(len(lockapi.LegacyAcquired))) // or the flush makes chunks of it
 		s.deliver(w, r, grant.ID, func() error {
 			_, err := io.WriteString(w, lockapi.LegacyAcquired)
 			return err

@@ -73,6 +73,9 @@ func newDesk(cfg Config, table slots.Config, folder *statefile.Folder, now time.
 	d.alarm = time.AfterFunc(time.Hour, d.ring)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if cfg.GateClosed {
+		d.reasons.gate = []string{cfg.GateReason}
+	}
 	d.table.SetGate(now, !cfg.GateClosed)
 	d.settle()
 	return d

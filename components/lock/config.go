@@ -1,0 +1,130 @@
+package main
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/gate"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+)
+
+// maxLocks is more slots than a node has pods to start.
+const maxLocks = 1000
+
+// Config is how the lock serves and how many may start.
+type Config struct {
+	daemon.Settings
+	Host     daemon.Text
+	Port     daemon.Number
+	Locks    daemon.Number
+	Lease    lockapi.Duration
+	Grace    lockapi.Duration
+	Aging    lockapi.Duration
+	StateDir daemon.Text
+
+	Checks       daemon.List
+	EnvChecks    daemon.List // of the 2.x generation; --check wins
+	CheckEnabled daemon.Switch
+	CheckFail    lockapi.Duration
+	CheckPass    lockapi.Duration
+	CheckTimeout lockapi.Duration
+
+	Logging daemon.Logging
+
+	// What Validate makes of the above.
+	endpoints []gate.Endpoint
+	folder    *statefile.Folder
+}
+
+func defaults() *Config {
+	return &Config{
+		Host:         "0.0.0.0",
+		Port:         8888,
+		Locks:        1,
+		Lease:        lockapi.Duration(10 * time.Second),
+		Grace:        lockapi.Duration(10 * time.Second),
+		Aging:        lockapi.Duration(30 * time.Second),
+		CheckEnabled: true,
+		CheckFail:    lockapi.Duration(10 * time.Second),
+		CheckPass:    lockapi.Duration(60 * time.Second),
+		CheckTimeout: lockapi.Duration(5 * time.Second),
+	}
+}
+
+func (c *Config) flags() []cli.Flag {
+	return append([]cli.Flag{
+		c.Flag("host", &c.Host, "`ADDRESS` to serve on", "PSL_BIND_HOST"),
+		c.Flag("port", &c.Port, "`PORT` to serve on", "PSL_BIND_PORT"),
+		c.Flag("locks", &c.Locks, "`NUMBER` of slots: how many pods may start at once", "PSL_PARALLEL_LOCKS"),
+		c.Flag("timeout", &c.Lease, "lease: longest `TIME` a slot is held, unless its client wishes otherwise", "PSL_LOCK_DURATION"),
+		c.Flag("grace", &c.Grace, "`TIME` a place in the queue is kept for a client that is away", "PSL_GRACE"),
+		c.Flag("aging", &c.Aging, "`TIME` of waiting that one level of priority is worth", "PSL_AGING"),
+		c.Flag("state-dir", &c.StateDir, "`FOLDER` that keeps grants and queue across restarts; none forgets them", "PSL_STATE_DIR"),
+		c.Flag("check", &c.Checks, "`URL` that must answer before anyone may start: http://, https:// (2xx) or tcp://host:port; repeatable"),
+		c.Hidden("check-endpoints", &c.EnvChecks, "comma list of what --check takes", "PSL_HC_ENDPOINTS"),
+		c.Flag("check-enabled", &c.CheckEnabled, "false ignores all endpoints to check", "PSL_HC_ENABLED"),
+		c.Flag("failHc", &c.CheckFail, "`TIME` between checks after one that failed", "PSL_HC_PERIOD_FAIL"),
+		c.Flag("passHc", &c.CheckPass, "`TIME` between checks after all passed", "PSL_HC_PERIOD_PASS"),
+		c.Flag("check-timeout", &c.CheckTimeout, "`TIME` that an endpoint has to answer", "PSL_HC_TIMEOUT"),
+	}, c.Logging.Flags()...)
+}
+
+// Validate names everything that cannot work, and opens the state folder.
+func (c *Config) Validate(args []string) error {
+	var p daemon.Problems
+	c.Settings.Validate(&p, args)
+	number := func(name string, n daemon.Number, least, most daemon.Number) {
+		if n < least || n > most {
+			p.Add("--%s %d: want %d to %d", name, n, least, most)
+		}
+	}
+	duration := func(name string, d lockapi.Duration) {
+		if longest := lockapi.Duration(lockapi.MaxLease); d <= 0 || d > longest {
+			p.Add("--%s %s: want more than 0, at most %s", name, d, longest)
+		}
+	}
+	if c.Host != "" && net.ParseIP(string(c.Host)) == nil && c.Host != "localhost" {
+		p.Add("--host %q: want an IP address of this machine, 0.0.0.0 or :: for all", c.Host)
+	}
+	number("port", c.Port, 1, 65535)
+	number("locks", c.Locks, 1, maxLocks)
+	duration("timeout", c.Lease)
+	duration("grace", c.Grace)
+	duration("aging", c.Aging)
+	duration("failHc", c.CheckFail)
+	duration("passHc", c.CheckPass)
+	duration("check-timeout", c.CheckTimeout)
+	c.Logging.Validate(&p)
+
+	checks := c.Checks
+	if len(checks) == 0 {
+		checks = c.EnvChecks
+	}
+	for _, s := range checks {
+		e, err := gate.ParseEndpoint(s)
+		if err != nil {
+			p.Add("--check %v", err)
+			continue
+		}
+		c.endpoints = append(c.endpoints, e)
+	}
+	if !c.CheckEnabled {
+		c.endpoints = nil
+	}
+	if c.StateDir != "" {
+		var err error
+		if c.folder, err = statefile.Open(string(c.StateDir)); err != nil {
+			p.Add("--state-dir: %v", err)
+		}
+	}
+	return p.Err()
+}
+
+func (c *Config) address() string {
+	return net.JoinHostPort(string(c.Host), strconv.Itoa(int(c.Port)))
+}

@@ -1,0 +1,35 @@
+// Command lock hands out the startup slots of one node, in order.
+package main
+
+import (
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
+)
+
+func main() { os.Exit(daemon.Main(newApp(os.Stdout), os.Args)) }
+
+func newApp(stdout *os.File) *cli.App {
+	cfg := defaults()
+	return &cli.App{
+		Name:            "lock",
+		Usage:           "hand out the startup slots of this node",
+		Description:     "Every flag of the 1.x and every variable of the 2.x generation is understood. A bare number is seconds.",
+		Version:         daemon.BuildInfo().Version,
+		HideHelpCommand: true,
+		Flags:           cfg.flags(),
+		Action: func(c *cli.Context) error {
+			if err := cfg.Validate(c.Args().Slice()); err != nil {
+				return err
+			}
+			log, err := cfg.Logging.Logger(os.Stderr)
+			if err != nil {
+				return err
+			}
+			return run(c.Context, cfg, log)
+		},
+		Commands: []*cli.Command{statusCommand(stdout)},
+	}
+}
