@@ -19,6 +19,9 @@ import (
 // shutdownGrace is enough to answer every waiting client with its place.
 const shutdownGrace = 3 * time.Second
 
+// maxQueue is far more than a node has pods; it takes about 30 MiB of forged claims.
+const maxQueue = 10_000
+
 // run serves until ctx is done.
 func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	listener, err := net.Listen("tcp", cfg.address())
@@ -35,6 +38,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		Aging:       cfg.Aging.Std(),
 		GateClosed:  len(cfg.endpoints) > 0,
 		GateReason:  "endpoints are not checked yet",
+		MaxQueue:    maxQueue,
 		Folder:      cfg.folder,
 		NewID:       rand.Text,
 	}, log, registry)

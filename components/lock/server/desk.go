@@ -19,6 +19,8 @@ type desk struct {
 	metrics *metrics
 	folder  *statefile.Folder // nil: no memory across restarts
 
+	maxQueue int
+
 	mu       sync.Mutex
 	table    *slots.Table
 	reasons  reasons
@@ -53,9 +55,6 @@ type memory struct {
 	Recent []slots.Event  `json:"recent"`
 }
 
-// maxQueue bounds the claims that wait, against forged ones; a node runs a few hundred pods.
-const maxQueue = 20_000
-
 // saveDelay gathers claims into one write. Grants do not wait for it.
 const saveDelay = 100 * time.Millisecond
 
@@ -66,10 +65,10 @@ var (
 	errSuperseded = errors.New("the client asked again on another connection")
 )
 
-func newDesk(cfg Config, table slots.Config, folder *statefile.Folder, now time.Time, log *slog.Logger, m *metrics) *desk {
-	d := &desk{log: log, metrics: m, folder: folder, waiters: map[string]*waiter{}, answers: map[string]int{},
+func newDesk(cfg Config, now time.Time, log *slog.Logger, m *metrics) *desk {
+	d := &desk{log: log, metrics: m, folder: cfg.Folder, maxQueue: cfg.MaxQueue, waiters: map[string]*waiter{}, answers: map[string]int{},
 		reasons: reasons{limit: cfg.LimitReason}}
-	d.table = d.remember(cfg, table, now)
+	d.table = d.remember(cfg, now)
 	d.alarm = time.AfterFunc(time.Hour, d.ring)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,7 +82,8 @@ func newDesk(cfg Config, table slots.Config, folder *statefile.Folder, now time.
 
 // remember restores the table from the state file, or starts an empty one. A
 // file that makes no sense must not stop the node's pods from starting.
-func (d *desk) remember(cfg Config, table slots.Config, now time.Time) *slots.Table {
+func (d *desk) remember(cfg Config, now time.Time) *slots.Table {
+	table := slots.Config{Grace: cfg.Grace, Aging: cfg.Aging, NewID: cfg.NewID}
 	if d.folder == nil {
 		return slots.New(table, cfg.Limit)
 	}
@@ -130,7 +130,7 @@ func (d *desk) claim(c slots.Claim) (string, *waiter, error) {
 	if d.closed {
 		return "", nil, errClosed
 	}
-	if d.table.Waiting() >= maxQueue {
+	if d.table.Waiting() >= d.maxQueue && !d.table.Knows(c.Pod.UID) {
 		return "", nil, errQueueFull
 	}
 	id, granted := d.table.Acquire(time.Now(), c)

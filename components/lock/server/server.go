@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
@@ -25,9 +24,12 @@ type Config struct {
 	Aging       time.Duration // how much waiting one level of priority is worth
 	GateClosed  bool          // starts with the gate closed: SetGate will open it
 	GateReason  string        // why, if so
+	// MaxQueue bounds the claims that wait, against forged ones; more are answered 503.
+	MaxQueue int
 	// Folder keeps grants and queue across restarts; nil forgets them.
 	Folder *statefile.Folder
-	NewID  func() string
+	// NewID makes ids that nobody can guess.
+	NewID func() string
 }
 
 // Server answers the lock's routes. Safe for concurrent use.
@@ -43,9 +45,8 @@ const bodyTimeout = 10 * time.Second
 
 // New makes a server whose metrics are registered with reg and served from it.
 func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) *Server {
-	table := slots.Config{Grace: cfg.Grace, Aging: cfg.Aging, NewID: cfg.NewID}
 	m := newMetrics(reg)
-	s := &Server{cfg: cfg, log: log, desk: newDesk(cfg, table, cfg.Folder, time.Now(), log, m), mux: http.NewServeMux()}
+	s := &Server{cfg: cfg, log: log, desk: newDesk(cfg, time.Now(), log, m), mux: http.NewServeMux()}
 	handle := func(pattern, route string, h http.HandlerFunc) {
 		s.mux.Handle(pattern, counted(m, route, h))
 	}

@@ -37,6 +37,9 @@ func (t *Table) Open() bool { return t.open }
 // Waiting is the length of the queue.
 func (t *Table) Waiting() int { return len(t.queue) }
 
+// Knows tells whether this pod waits or holds a slot.
+func (t *Table) Knows(uid string) bool { return t.byUID[uid] != nil }
+
 // Grants are the slots held, oldest first.
 func (t *Table) Grants() []Grant {
 	grants := make([]Grant, 0, len(t.grants))
