@@ -2,6 +2,8 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -9,9 +11,10 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
 )
 
-func main() { os.Exit(daemon.Main(newApp(os.Stdout), os.Args)) }
+func main() { os.Exit(daemon.Main(newApp(run, os.Stdout), os.Args)) }
 
-func newApp(stdout *os.File) *cli.App {
+// newApp binds the settings to what serve does with them.
+func newApp(serve func(context.Context, *Config, *slog.Logger) error, stdout *os.File) *cli.App {
 	cfg := defaults()
 	return &cli.App{
 		Name:            "lock",
@@ -28,7 +31,7 @@ func newApp(stdout *os.File) *cli.App {
 			if err != nil {
 				return err
 			}
-			return run(c.Context, cfg, log)
+			return serve(c.Context, cfg, log)
 		},
 		Commands: []*cli.Command{statusCommand(stdout)},
 	}
