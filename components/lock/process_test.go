@@ -69,20 +69,29 @@ func (p *process) kill() {
 // until reads the lock's state until it is as wanted.
 func (p *process) until(what string, wanted func(*lockapi.State) bool) *lockapi.State {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	s, err := awaitState(p.t.Context(), "http://127.0.0.1:"+p.port, wanted)
+	if err != nil {
+		p.t.Fatalf("until %s: %v", what, err)
+	}
+	return s
+}
+
+// awaitState reads a lock's state until it is as wanted, for at most 30 s.
+func awaitState(ctx context.Context, url string, wanted func(*lockapi.State) bool) (*lockapi.State, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	client := lockapi.NewClient("http://127.0.0.1:"+p.port, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
+	client := lockapi.NewClient(url, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}})
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		s, err := client.State(ctx)
 		if err == nil && wanted(s) {
-			return s
+			return s, nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			p.t.Fatalf("waited in vain until %s: %v %+v", what, err, s)
+			return nil, fmt.Errorf("waited in vain (last error: %w), last state %+v", err, s)
 		}
 	}
 }

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+)
+
+// The benchmarks of `make bench`: a real lock process, asked over loopback.
+
+const (
+	benchWaiters = 200
+	benchLease   = 20 * time.Millisecond
+	pollPause    = 3 * time.Second // of the earlier generations
+)
+
+// BenchmarkHandOver measures from the end of a lease to the moment that the
+// next client has its answer, for a herd that waits in the queue and for one
+// that polls as the earlier generations do.
+func BenchmarkHandOver(b *testing.B) {
+	b.Run("queue", func(b *testing.B) { handOver(b, waitInQueue) })
+	b.Run("polling", func(b *testing.B) { handOver(b, poll) })
+}
+
+func handOver(b *testing.B, acquire func(ctx context.Context, c *lockapi.Client, url, uid string) (time.Time, error)) {
+	var latencies []time.Duration
+	for b.Loop() {
+		lock := newBenchLock(b, "--timeout", benchLease.String())
+		clients := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: benchWaiters}}
+		answered := make([]time.Time, benchWaiters)
+		var wg sync.WaitGroup
+		for i := range benchWaiters {
+			wg.Go(func() {
+				uid := strconv.Itoa(i)
+				at, err := acquire(b.Context(), lockapi.NewClient(lock.url(), clients), lock.url(), uid)
+				if err != nil {
+					b.Error(err)
+				}
+				answered[i] = at
+			})
+		}
+		wg.Wait()
+		slices.SortFunc(answered, time.Time.Compare)
+		s := lock.until(b, func(s *lockapi.State) bool { return len(s.Recent) == benchWaiters })
+		for i := 1; i < benchWaiters; i++ {
+			latencies = append(latencies, answered[i].Sub(s.Recent[i-1].ExpiresAt))
+		}
+		lock.kill()
+	}
+	slices.Sort(latencies)
+	ms := func(q float64) float64 {
+		return float64(latencies[int(q*float64(len(latencies)-1))].Microseconds()) / 1000
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(ms(0.5), "p50-ms")
+	b.ReportMetric(ms(0.99), "p99-ms")
+}
+
+func waitInQueue(ctx context.Context, c *lockapi.Client, _, uid string) (time.Time, error) {
+	for {
+		a, err := c.Acquire(ctx, lockapi.AcquireRequest{Pod: lockapi.Pod{UID: uid}, Wait: lockapi.Duration(lockapi.MaxWait)}, 0)
+		if err != nil || a.Grant != nil {
+			return time.Now(), err
+		}
+	}
+}
+
+func poll(ctx context.Context, _ *lockapi.Client, url, _ string) (time.Time, error) {
+	phase := time.NewTimer(rand.N(pollPause)) // pods do not start within one millisecond
+	defer phase.Stop()
+	for {
+		select {
+		case <-phase.C:
+		case <-ctx.Done():
+			return time.Now(), ctx.Err()
+		}
+		resp, err := http.Get(url)
+		if err != nil {
+			return time.Now(), err
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode == http.StatusOK {
+			return time.Now(), nil
+		}
+		phase.Reset(pollPause)
+	}
+}
+
+// BenchmarkRequests asks for places and, as a legacy client, for a slot that is taken.
+func BenchmarkRequests(b *testing.B) {
+	lock := newBenchLock(b, "--timeout", "1h")
+	clients := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	c := lockapi.NewClient(lock.url(), clients)
+	for _, uid := range []string{"holder", "waiter"} {
+		if _, err := c.Acquire(b.Context(), lockapi.AcquireRequest{Pod: lockapi.Pod{UID: uid}}, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+	perSecond := func(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s") }
+	b.Run("v1", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := c.Acquire(b.Context(), lockapi.AcquireRequest{Pod: lockapi.Pod{UID: "waiter"}}, 0); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		perSecond(b)
+	})
+	b.Run("legacy", func(b *testing.B) {
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				resp, err := clients.Get(lock.url())
+				if err != nil {
+					b.Error(err)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+		})
+		perSecond(b)
+	})
+}
+
+// BenchmarkMemory is the resident memory of an idle lock, of each of 10,000
+// waiters, and of an init container that waits.
+func BenchmarkMemory(b *testing.B) {
+	const waiters = 10_000
+	for b.Loop() {
+		lock := newBenchLock(b, "--timeout", "1h")
+		idle := rss(b, lock.cmd.Process.Pid)
+		c := lockapi.NewClient(lock.url(), nil)
+		if _, err := c.Acquire(b.Context(), lockapi.AcquireRequest{Pod: lockapi.Pod{UID: "holder"}}, 0); err != nil {
+			b.Fatal(err)
+		}
+		initRSS := waitingInit(b, lock)
+		conns := make([]net.Conn, 0, waiters)
+		for i := range waiters - 1 { // init waits, too
+			body := fmt.Sprintf(`{"pod":{"namespace":"bench","name":"pod-%d","uid":"00000000-0000-0000-0000-%012d"},"wait":"25s"}`, i, i)
+			conn, err := net.Dial("tcp", "127.0.0.1:"+lock.port)
+			if err != nil {
+				b.Fatal(err)
+			}
+			conns = append(conns, conn)
+			if _, err := fmt.Fprintf(conn, "POST /v1/acquire HTTP/1.1\r\nHost: lock\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
+				b.Fatal(err)
+			}
+		}
+		lock.until(b, func(s *lockapi.State) bool { return len(s.Queue) >= waiters-1 })
+		full := rss(b, lock.cmd.Process.Pid)
+		for _, conn := range conns {
+			_ = conn.Close()
+		}
+		lock.kill()
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(float64(idle)/1024, "lock-idle-MiB")
+		b.ReportMetric(float64(full-idle)/waiters, "KiB/waiter")
+		b.ReportMetric(float64(initRSS)/1024, "init-waiting-MiB")
+	}
+}
+
+// waitingInit is the memory of a real init container in the queue, in KiB.
+func waitingInit(b *testing.B, lock *benchLock) int {
+	path := b.TempDir() + "/init"
+	release := []string{"build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", path, "../init"}
+	if out, err := exec.Command("go", release...).CombinedOutput(); err != nil {
+		b.Fatalf("build init: %v\n%s", err, out)
+	}
+	cmd := exec.Command(path, "--host", "127.0.0.1", "--port", lock.port)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	lock.until(b, func(s *lockapi.State) bool { return len(s.Queue) == 1 && s.Queue[0].Connected })
+	return rss(b, cmd.Process.Pid)
+}
+
+// rss is the resident set of a process in KiB.
+func rss(b *testing.B, pid int) int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Skipf("resident memory is read from /proc: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			kib, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return kib
+		}
+	}
+	b.Fatalf("no VmRSS in %s", status)
+	return 0
+}
+
+// benchLock is a lock built as it is released.
+type benchLock struct {
+	port string
+	cmd  *exec.Cmd
+}
+
+func newBenchLock(b *testing.B, args ...string) *benchLock {
+	b.Helper()
+	path := b.TempDir() + "/lock"
+	release := []string{"build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", path, "."}
+	if out, err := exec.Command("go", release...).CombinedOutput(); err != nil {
+		b.Fatalf("build lock: %v\n%s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	lock := &benchLock{port: strconv.Itoa(l.Addr().(*net.TCPAddr).Port)}
+	_ = l.Close()
+	lock.cmd = exec.Command(path, append([]string{"--host", "127.0.0.1", "--port", lock.port, "--state-dir", b.TempDir(), "--log-level", "warn"}, args...)...)
+	if err := lock.cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(lock.kill)
+	lock.until(b, func(*lockapi.State) bool { return true })
+	return lock
+}
+
+func (l *benchLock) url() string { return "http://127.0.0.1:" + l.port }
+
+func (l *benchLock) kill() {
+	if l.cmd.ProcessState == nil {
+		_ = l.cmd.Process.Kill()
+		_ = l.cmd.Wait()
+	}
+}
+
+func (l *benchLock) until(b *testing.B, wanted func(*lockapi.State) bool) *lockapi.State {
+	b.Helper()
+	s, err := awaitState(b.Context(), l.url(), wanted)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return s
+}
