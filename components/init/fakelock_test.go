@@ -67,8 +67,9 @@ type script struct {
 	born  time.Time
 	onAsk func(asked) // called before an answer
 
-	mu   sync.Mutex
-	seen []asked
+	mu       sync.Mutex
+	seen     []asked
+	acquires int
 }
 
 func newScript(steps ...http.HandlerFunc) *script { return &script{steps: steps, born: time.Now()} }
@@ -97,14 +98,11 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *script) note(a asked) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
-	for _, before := range s.seen {
-		if before.Release == "" {
-			n++
-		}
-	}
 	s.seen = append(s.seen, a)
-	return n
+	if a.Release == "" {
+		s.acquires++
+	}
+	return s.acquires - 1
 }
 
 func (s *script) requests() []asked {
