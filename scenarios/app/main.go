@@ -1,0 +1,109 @@
+// The application of a herd's pods: it works before it serves, as slow starters
+// do. It burns CPU time, waits, reads from the disk, and only then opens its
+// HTTP port; until then a probe finds nobody there. Afterwards it costs next to nothing.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+// config is what the application does before it serves, and where it serves.
+type config struct {
+	startup spec.Startup
+	listen  string
+	dir     string
+}
+
+func main() {
+	cfg, err := parse(os.Args[1:], os.LookupEnv, os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	// One thread of Go code: an application that starts on one core, whatever the node has.
+	runtime.GOMAXPROCS(1)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, cfg); err != nil {
+		fmt.Fprintln(os.Stderr, "app:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the flags, and the environment where a flag is not given.
+func parse(args []string, env func(string) (string, bool), out io.Writer) (config, error) {
+	cfg := config{listen: ":8080", dir: os.TempDir()}
+	set := flag.NewFlagSet("app", flag.ContinueOnError)
+	set.SetOutput(out)
+	set.Var((*lockapi.Duration)(&cfg.startup.CPU), "cpu", "CPU time to burn before serving (APP_CPU)")
+	set.Var((*lockapi.Duration)(&cfg.startup.Idle), "idle", "time to wait before serving (APP_IDLE)")
+	set.Var(&cfg.startup.Read, "read", "bytes to read from the disk before serving, such as 64Mi (APP_READ)")
+	set.StringVar(&cfg.listen, "listen", cfg.listen, "address to serve on (APP_LISTEN)")
+	set.StringVar(&cfg.dir, "dir", cfg.dir, "folder for the file to read from (APP_DIR)")
+	var problems []error
+	for name, variable := range map[string]string{
+		"cpu": "APP_CPU", "idle": "APP_IDLE", "read": "APP_READ", "listen": "APP_LISTEN", "dir": "APP_DIR",
+	} {
+		if v, ok := env(variable); ok && v != "" {
+			if err := set.Set(name, v); err != nil {
+				problems = append(problems, fmt.Errorf("%s: %w", variable, err))
+			}
+		}
+	}
+	if err := set.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return cfg, err
+	} else if err != nil {
+		problems = append(problems, err)
+	}
+	if set.NArg() > 0 {
+		problems = append(problems, fmt.Errorf("unexpected arguments: %q", set.Args()))
+	}
+	return cfg, errors.Join(problems...)
+}
+
+// run does the startup work, then serves until the context ends.
+func run(ctx context.Context, cfg config) error {
+	if err := work(ctx, cfg.startup, cfg.dir); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop while starting: that is no failure
+		}
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return fmt.Errorf("open the HTTP port: %w", err)
+	}
+	return serve(ctx, listener)
+}
+
+// serve answers the probes until the context ends.
+func serve(ctx context.Context, listener net.Listener) error {
+	mux := http.NewServeMux()
+	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+	mux.HandleFunc("GET /livez", ok)
+	mux.HandleFunc("GET /readyz", ok)
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+// summary.go derives from a run the numbers by which policies are compared.
+
+package record
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Summary is a run in a few numbers.
+type Summary struct {
+	Pods  int `json:"pods"`
+	Ready int `json:"ready"`
+	// AllReady is when the last pod became Ready, in seconds; nil when some never did.
+	AllReady *float64 `json:"allReady,omitempty"`
+	// MeanReady is the mean time to Ready of the pods that became Ready; nil when none did.
+	MeanReady *float64 `json:"meanReady,omitempty"`
+	// Ratio is AllReady in node bounds; nil when either is unknown.
+	Ratio    *float64 `json:"ratio,omitempty"`
+	Restarts int      `json:"restarts"`
+	// Starters is the most starters at once, Grants the most grants held at once.
+	Starters int `json:"starters"`
+	Grants   int `json:"grants"`
+	// Inversions counts the claims that were passed by a later claim of the same priority.
+	Inversions int `json:"inversions"`
+	// Spacing is the shortest time between two grants, in seconds, or between the
+	// first starts of two applications where there is no lock; nil with fewer than two.
+	// A lock spaces permissions; the milliseconds that a process then takes to appear are not its own.
+	Spacing *float64 `json:"spacing,omitempty"`
+	// Pressure is the mean CPU pressure until the run ended; nil when it was not measured.
+	Pressure *float64 `json:"pressure,omitempty"`
+}
+
+// Summarize derives the summary of a run. Bound may be nil.
+func Summarize(r *Run, bound *Bound) Summary {
+	s := Summary{
+		Pods:       len(r.Pods),
+		Starters:   Peak(Starters(r)),
+		Grants:     Peak(Grants(r)),
+		Inversions: Inversions(r.Pods),
+		Spacing:    spacing(r.Pods, Granted),
+		Pressure:   meanPressure(r.Samples),
+	}
+	if s.Spacing == nil {
+		s.Spacing = spacing(r.Pods, Started)
+	}
+	sum, last := 0.0, 0.0
+	for i := range r.Pods {
+		s.Restarts += len(r.Pods[i].Restarts())
+		if at, ok := r.Pods[i].ReadyAt(); ok {
+			s.Ready++
+			sum += at
+			last = max(last, at)
+		}
+	}
+	if s.Ready > 0 {
+		mean := sum / float64(s.Ready)
+		s.MeanReady = &mean
+	}
+	if s.Ready == s.Pods && s.Pods > 0 {
+		s.AllReady = &last
+		if bound != nil && bound.Seconds() > 0 {
+			ratio := last / bound.Seconds()
+			s.Ratio = &ratio
+		}
+	}
+	return s
+}
+
+// Step is a moment at which a number of pods changes.
+type Step struct {
+	At float64
+	N  int
+}
+
+// Peak is the highest number of the steps.
+func Peak(steps []Step) int {
+	most := 0
+	for _, s := range steps {
+		most = max(most, s.N)
+	}
+	return most
+}
+
+// Starters counts over time the pods that hold a grant, or have started their
+// application and are not yet Ready.
+func Starters(r *Run) []Step {
+	var all []span
+	for i := range r.Pods {
+		all = append(all, union(append(held(&r.Pods[i], r.Ended), starting(&r.Pods[i], r.Ended)...))...)
+	}
+	return count(all)
+}
+
+// Grants counts over time the pods that hold a grant.
+func Grants(r *Run) []Step {
+	var all []span
+	for i := range r.Pods {
+		all = append(all, held(&r.Pods[i], r.Ended)...)
+	}
+	return count(all)
+}
+
+// span is from when to when something was so.
+type span struct{ from, to float64 }
+
+// held is when the pod held a grant.
+func held(p *Pod, end float64) []span {
+	var spans []span
+	for _, e := range p.Events {
+		switch e.What {
+		case Granted:
+			spans = append(spans, span{e.At, max(end, e.At)})
+		case Returned:
+			if n := len(spans); n > 0 {
+				spans[n-1].to = e.At
+			}
+		}
+	}
+	return spans
+}
+
+// starting is when the pod's application ran and had not yet been Ready. A pod
+// that was Ready and is not for a while has started all the same.
+func starting(p *Pod, end float64) []span {
+	var spans []span
+	open := false
+	for _, e := range p.Events {
+		switch e.What {
+		case Started:
+			spans, open = append(spans, span{e.At, max(end, e.At)}), true
+		case Ready, Stopped:
+			if open {
+				spans[len(spans)-1].to, open = e.At, false
+			}
+		}
+	}
+	return spans
+}
+
+// union joins spans that touch or overlap, so that one pod counts once.
+func union(spans []span) []span {
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	var joined []span
+	for _, s := range spans {
+		if n := len(joined); n > 0 && s.from <= joined[n-1].to {
+			joined[n-1].to = max(joined[n-1].to, s.to)
+			continue
+		}
+		joined = append(joined, s)
+	}
+	return joined
+}
+
+// count turns spans into the number of them over time. Where one ends as
+// another begins, the end comes first: a slot that is handed over is one slot.
+func count(spans []span) []Step {
+	var steps []Step
+	for _, s := range spans {
+		if s.to > s.from {
+			steps = append(steps, Step{s.from, 1}, Step{s.to, -1})
+		}
+	}
+	slices.SortFunc(steps, func(a, b Step) int {
+		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.N, b.N))
+	})
+	var counted []Step
+	n := 0
+	for _, s := range steps {
+		n += s.N
+		if last := len(counted) - 1; last >= 0 && counted[last].At == s.At {
+			counted[last].N = n
+			continue
+		}
+		counted = append(counted, Step{s.At, n})
+	}
+	return counted
+}
+
+// Inversions counts the claims that were passed: granted after, or not at all,
+// while a later claim of the same priority was granted.
+func Inversions(pods []Pod) int {
+	type claim struct {
+		claimed, granted float64
+		open             bool // no grant
+		priority         int
+	}
+	var claims []claim
+	for i := range pods {
+		c := claim{priority: pods[i].Priority}
+		var ok bool
+		if c.claimed, ok = pods[i].First(Claimed); !ok {
+			continue
+		}
+		c.granted, ok = pods[i].First(Granted)
+		c.open = !ok
+		claims = append(claims, c)
+	}
+	passed := 0
+	for _, a := range claims {
+		if slices.ContainsFunc(claims, func(b claim) bool {
+			return b.priority == a.priority && !b.open && b.claimed > a.claimed && (a.open || b.granted < a.granted)
+		}) {
+			passed++
+		}
+	}
+	return passed
+}
+
+// spacing is the shortest time between two events of the kind.
+func spacing(pods []Pod, w What) *float64 {
+	var starts []float64
+	for i := range pods {
+		if at, ok := pods[i].First(w); ok {
+			starts = append(starts, at)
+		}
+	}
+	if len(starts) < 2 {
+		return nil
+	}
+	slices.Sort(starts)
+	least := starts[1] - starts[0]
+	for i := 2; i < len(starts); i++ {
+		least = min(least, starts[i]-starts[i-1])
+	}
+	return &least
+}
+
+// meanPressure weighs each sample with the time that it stands for.
+func meanPressure(samples []Sample) *float64 {
+	weighed, time := 0.0, 0.0
+	for i, s := range samples {
+		if i == 0 || s.Pressure == nil {
+			continue
+		}
+		dt := s.At - samples[i-1].At
+		weighed += *s.Pressure * dt
+		time += dt
+	}
+	if time <= 0 {
+		return nil
+	}
+	mean := weighed / time
+	return &mean
+}

@@ -1,0 +1,41 @@
+// table.go is the report in a few lines of text, for the end of a run.
+
+package report
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+)
+
+// Table writes one line per policy, and the node bound.
+func Table(out io.Writer, r *record.Result) {
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "policy\tReady\tall Ready\tmean\t× bound\trestarts\tmost starters\tmost grants\tinversions")
+	for _, o := range r.Outcomes {
+		s := o.Summary
+		all := fmt.Sprintf("not after %.0f s", o.Run.Ended)
+		if s.AllReady != nil {
+			all = seconds(*s.AllReady) + " s"
+		}
+		mean, ratio, grants, inversions := "–", "–", "–", "–"
+		if s.MeanReady != nil {
+			mean = seconds(*s.MeanReady) + " s"
+		}
+		if s.Ratio != nil {
+			ratio = fmt.Sprintf("%.2f", *s.Ratio)
+		}
+		if o.Run.Policy.Lock != nil {
+			grants, inversions = fmt.Sprint(s.Grants), fmt.Sprint(s.Inversions)
+		}
+		fmt.Fprintf(table, "%s\t%d of %d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			o.Run.Policy.Name, s.Ready, s.Pods, all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
+	}
+	table.Flush()
+	if b := r.Bound; b != nil {
+		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.1f to start them) / (%g cores − %.2f in use without them)\n",
+			seconds(b.Seconds()), b.Applications, b.Overhead, b.Cores, b.Idle)
+	}
+}

@@ -1,0 +1,154 @@
+// run.go checks what is to be run, and runs it policy by policy.
+
+package main
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/live"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/local"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+//go:embed *.yaml
+var committed embed.FS
+
+// settings are what the command line says.
+type settings struct {
+	names         []string
+	policies      []string
+	on            string
+	giveUp, limit string
+	out           string
+}
+
+// plan is settings that make sense.
+type plan struct {
+	scenario      *spec.Scenario
+	policies      []spec.Policy
+	on            string
+	giveUp, limit time.Duration
+	out           string
+}
+
+// plan checks the settings and names everything that is wrong with them.
+func (s settings) plan() (plan, error) {
+	p := plan{on: s.on, out: s.out}
+	var problems []error
+	if len(s.names) != 1 {
+		problems = append(problems, fmt.Errorf("run: want the name of one scenario, not %d: see the command list", len(s.names)))
+	} else if scenario, err := load(s.names[0]); err != nil {
+		problems = append(problems, err)
+	} else {
+		p.scenario = scenario
+		if p.policies, err = scenario.Select(s.policies...); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if s.on != local.On {
+		problems = append(problems, fmt.Errorf("--on %q: want local", s.on))
+	}
+	for _, d := range []struct {
+		flag, text string
+		into       *time.Duration
+	}{{"--give-up", s.giveUp, &p.giveUp}, {"--limit", s.limit, &p.limit}} {
+		if d.text == "" {
+			continue
+		}
+		v, err := lockapi.ParseDuration(d.text)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", d.flag, err))
+		}
+		*d.into = v.Std()
+	}
+	if p.out == "" && p.scenario != nil {
+		p.out = filepath.Join("_artifacts", "scenarios", p.scenario.Name+"-"+p.on)
+	}
+	return p, errors.Join(problems...)
+}
+
+// load reads a scenario of ours by its name, or any by its file.
+func load(name string) (*spec.Scenario, error) {
+	if strings.HasSuffix(name, ".yaml") || strings.HasSuffix(name, ".yml") {
+		return spec.ReadFile(name)
+	}
+	data, err := committed.ReadFile(name + ".yaml")
+	if err != nil {
+		return nil, fmt.Errorf("no scenario is named %q: see the command list, or give a file that ends with .yaml", name)
+	}
+	return spec.Parse(name+".yaml", data)
+}
+
+// list writes the scenarios of ours.
+func list(out io.Writer) error {
+	entries, err := committed.ReadDir(".")
+	if err != nil {
+		return fmt.Errorf("list scenarios: %w", err)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
+	for _, e := range entries {
+		s, err := load(strings.TrimSuffix(e.Name(), ".yaml"))
+		if err != nil {
+			return err
+		}
+		var policies []string
+		for _, p := range s.Policies {
+			policies = append(policies, p.Name)
+		}
+		fmt.Fprintf(table, "%s\t%s\t(policies: %s)\n", s.Name, s.Description, strings.Join(policies, ", "))
+	}
+	return table.Flush()
+}
+
+// place is where herds run.
+type place interface {
+	// Bound measures the terms of the node bound.
+	Bound(ctx context.Context) (*record.Bound, error)
+	// Run runs the herd under one policy.
+	Run(ctx context.Context, policy spec.Policy) (*record.Run, error)
+	// Machine describes what it runs on.
+	Machine() record.Machine
+	Close() error
+}
+
+// execute runs all policies of the plan, one after the other, and reports.
+func execute(ctx context.Context, p plan, progress live.Progress, out io.Writer) (err error) {
+	if err := os.MkdirAll(p.out, 0o755); err != nil {
+		return fmt.Errorf("make folder for the report: %w", err)
+	}
+	where, err := open(ctx, p, progress)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, where.Close()) }()
+	result := &record.Result{Made: time.Now(), On: p.on, Scenario: p.scenario, Machine: where.Machine()}
+	if result.Bound, err = where.Bound(ctx); err != nil {
+		return err
+	}
+	for _, policy := range p.policies {
+		run, err := where.Run(ctx, policy)
+		if err != nil {
+			return err
+		}
+		result.Add(run)
+	}
+	return conclude(out, p.out, result)
+}
+
+// open prepares the place that the plan names.
+func open(ctx context.Context, p plan, progress live.Progress) (place, error) {
+	return local.New(ctx, p.scenario, local.Options{
+		GiveUp: p.giveUp, Limit: p.limit, Logs: filepath.Join(p.out, "logs"), Progress: progress,
+	})
+}

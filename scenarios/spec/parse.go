@@ -1,0 +1,198 @@
+// parse.go turns a YAML document into a Scenario, or into all that is wrong with it.
+
+package spec
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+)
+
+// What a scenario may ask for at most. The bounds keep a slip of the pen (3h
+// for 3s, 2400 for 24) from being tried.
+const (
+	maxCores   = 1024
+	maxPods    = 1000
+	maxStartup = Duration(time.Hour)
+	maxRead    = Bytes(16 << 30)
+	maxFile    = 1 << 20
+)
+
+// ReadFile reads a scenario from a file.
+func ReadFile(path string) (*Scenario, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read scenario: %w", err)
+	}
+	return Parse(filepath.Base(path), data)
+}
+
+// Parse reads a scenario. Its error is of type Problems and names everything
+// that is wrong at once; file stands before each line number.
+func Parse(file string, data []byte) (*Scenario, error) {
+	r := &reader{file: file}
+	if len(data) > maxFile {
+		r.problem(nil, "%d bytes are too many for a scenario: %d at most", len(data), maxFile)
+		return nil, r.problems
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	if err := decoder.Decode(&doc); errors.Is(err, io.EOF) {
+		r.problem(nil, "empty: no scenario in it")
+		return nil, r.problems
+	} else if err != nil {
+		r.problem(nil, "not YAML: %v", err) // yaml's own message has the line
+		return nil, r.problems
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		r.problem(nil, "more than one document: a file holds one scenario")
+		return nil, r.problems
+	}
+	s := r.scenario(doc.Content[0])
+	if err := r.problems.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (r *reader) scenario(n *yaml.Node) *Scenario {
+	s := &Scenario{}
+	var policies *yaml.Node
+	r.mapping(n, "scenario",
+		field{"name", true, r.name(&s.Name, "name")},
+		field{"description", false, r.text(&s.Description, "description")},
+		field{"node", true, func(n *yaml.Node) {
+			r.mapping(n, "node", field{"cores", true, r.number(&s.Node.Cores, 1, maxCores, "node.cores")})
+		}},
+		field{"pods", true, func(n *yaml.Node) {
+			names := map[string]bool{}
+			r.list(n, "pods", func(i int, n *yaml.Node) {
+				g := r.group(n, fmt.Sprintf("pods[%d]", i))
+				if names[g.Name] && g.Name != "" {
+					r.problem(n, "pods[%d]: a group named %s is there already", i, g.Name)
+				}
+				names[g.Name] = true
+				s.Pods = append(s.Pods, g)
+			})
+			if s.Count() > maxPods {
+				r.problem(n, "pods: %d are too many: %d at most", s.Count(), maxPods)
+			}
+		}},
+		field{"policies", true, func(n *yaml.Node) { policies = n }},
+	)
+	if policies != nil { // after the pods, because "ready: all" needs their number
+		names := map[string]bool{}
+		r.list(policies, "policies", func(i int, n *yaml.Node) {
+			p := r.policy(n, fmt.Sprintf("policies[%d]", i), s.Count())
+			if names[p.Name] && p.Name != "" {
+				r.problem(n, "policies[%d]: a policy named %s is there already", i, p.Name)
+			}
+			names[p.Name] = true
+			s.Policies = append(s.Policies, p)
+		})
+	}
+	return s
+}
+
+func (r *reader) group(n *yaml.Node, what string) Group {
+	g := Group{Weight: 1}
+	r.mapping(n, what,
+		field{"name", true, r.name(&g.Name, what+".name")},
+		field{"count", true, r.number(&g.Count, 1, maxPods, what+".count")},
+		field{"startup", true, func(n *yaml.Node) {
+			what := what + ".startup"
+			r.mapping(n, what,
+				field{"cpu", false, r.duration(&g.Startup.CPU, 0, maxStartup, what+".cpu")},
+				field{"idle", false, r.duration(&g.Startup.Idle, 0, maxStartup, what+".idle")},
+				field{"read", false, r.bytes(&g.Startup.Read, maxRead, what+".read")},
+			)
+		}},
+		field{"probes", false, func(n *yaml.Node) {
+			if n.Kind == yaml.ScalarNode && n.Value == "none" {
+				return
+			}
+			r.mapping(n, what+".probes",
+				field{"liveness", false, r.probe(&g.Probes.Liveness, what+".probes.liveness")},
+				field{"readiness", false, r.probe(&g.Probes.Readiness, what+".probes.readiness")},
+			)
+		}},
+		field{"weight", false, r.number(&g.Weight, 1, lockapi.MaxWeight, what+".weight")},
+		field{"priority", false, r.number(&g.Priority, -lockapi.MaxPriority, lockapi.MaxPriority, what+".priority")},
+	)
+	return g
+}
+
+// probe has the defaults of Kubernetes. Its durations are whole seconds there,
+// and so they are here, or the same scenario could not run on a cluster.
+func (r *reader) probe(into **Probe, what string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		p := &Probe{Period: Duration(10 * time.Second), Timeout: Duration(time.Second), Failures: 3}
+		r.mapping(n, what,
+			field{"initialDelay", false, r.seconds(&p.InitialDelay, 0, maxStartup, what+".initialDelay")},
+			field{"period", false, r.seconds(&p.Period, Duration(time.Second), maxStartup, what+".period")},
+			field{"timeout", false, r.seconds(&p.Timeout, Duration(time.Second), maxStartup, what+".timeout")},
+			field{"failures", false, r.number(&p.Failures, 1, 1000, what+".failures")},
+		)
+		*into = p
+	}
+}
+
+func (r *reader) policy(n *yaml.Node, what string, pods int) Policy {
+	var p Policy
+	r.mapping(n, what,
+		field{"name", true, r.name(&p.Name, what+".name")},
+		field{"lock", true, r.lock(&p.Lock, what+".lock")},
+		field{"expect", false, func(n *yaml.Node) { r.expect(&p.Expect, n, what+".expect", pods) }},
+	)
+	return p
+}
+
+func (r *reader) lock(into **Lock, what string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		if n.Kind == yaml.ScalarNode {
+			if n.Value != "none" {
+				r.problem(n, "%s: want none or {locks, lease}, not %q", what, shorten(n.Value))
+			}
+			return
+		}
+		l := &Lock{}
+		r.mapping(n, what,
+			field{"locks", true, r.number(&l.Locks, 1, 1000, what+".locks")},
+			field{"lease", true, r.seconds(&l.Lease, Duration(time.Second), Duration(lockapi.MaxLease), what+".lease")},
+		)
+		*into = l
+	}
+}
+
+func (r *reader) expect(into *Expect, n *yaml.Node, what string, pods int) {
+	ready := func(s string) (float64, error) {
+		if s == "all" {
+			return float64(pods), nil
+		}
+		v, err := parseAmount(s)
+		if err != nil {
+			return 0, fmt.Errorf("want all, or how many: %w", err)
+		}
+		if v > float64(pods) {
+			return 0, fmt.Errorf("%s is more than the %d pods there are", s, pods)
+		}
+		return v, nil
+	}
+	r.mapping(n, what,
+		field{"ready", false, r.bounds(&into.Ready, what+".ready", ready)},
+		field{"restarts", false, r.bounds(&into.Restarts, what+".restarts", parseAmount)},
+		field{"starters", false, r.bounds(&into.Starters, what+".starters", parseAmount)},
+		field{"grants", false, r.bounds(&into.Grants, what+".grants", parseAmount)},
+		field{"inversions", false, r.bounds(&into.Inversions, what+".inversions", parseAmount)},
+		field{"ratio", false, r.bounds(&into.Ratio, what+".ratio", parseAmount)},
+		field{"spacing", false, r.bounds(&into.Spacing, what+".spacing", parseSeconds)},
+	)
+}

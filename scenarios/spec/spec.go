@@ -1,0 +1,198 @@
+// Package spec is what a scenario says: which pods land on a node, what their
+// starts cost, under which lock policies they are tried, and what must hold.
+//
+// A scenario is a YAML file. It is read strictly: every unknown key and every
+// impossible value is named, with its line, in one answer.
+package spec
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+)
+
+// Duration is a length of time, written as everywhere else in the product: 4 or 4s or 1m30s.
+type Duration = lockapi.Duration
+
+// Scenario is a herd and the ways in which it is tried.
+type Scenario struct {
+	Name        string   `json:"name"`
+	Description string   `json:"description,omitempty"`
+	Node        Node     `json:"node"`
+	Pods        []Group  `json:"pods"`
+	Policies    []Policy `json:"policies"`
+}
+
+// Node is the machine that the herd lands on.
+type Node struct {
+	// Cores limits the node to that many CPUs.
+	Cores int `json:"cores"`
+}
+
+// Group is a number of pods that are alike.
+type Group struct {
+	Name     string  `json:"name"`
+	Count    int     `json:"count"`
+	Startup  Startup `json:"startup"`
+	Probes   Probes  `json:"probes"`
+	Weight   int     `json:"weight"`
+	Priority int     `json:"priority"`
+}
+
+// Startup is what an application does before it serves.
+type Startup struct {
+	// CPU is CPU time, on one thread.
+	CPU Duration `json:"cpu,omitzero"`
+	// Idle is time in which the application waits for something else.
+	Idle Duration `json:"idle,omitzero"`
+	// Read is the number of bytes read from the disk.
+	Read Bytes `json:"read,omitempty"`
+}
+
+// Probes are the checks of the kubelet. A group without readiness is Ready when it has started.
+type Probes struct {
+	Liveness  *Probe `json:"liveness,omitempty"`
+	Readiness *Probe `json:"readiness,omitempty"`
+}
+
+// Probe is an HTTP check as Kubernetes counts it.
+type Probe struct {
+	InitialDelay Duration `json:"initialDelay,omitzero"`
+	Period       Duration `json:"period"`
+	Timeout      Duration `json:"timeout"`
+	Failures     int      `json:"failures"`
+}
+
+// Policy is one way to start the herd, and what is expected of it.
+type Policy struct {
+	Name string `json:"name"`
+	// Lock is nil for the policy without a lock.
+	Lock   *Lock  `json:"lock,omitempty"`
+	Expect Expect `json:"expect"`
+}
+
+// Lock is the settings of the node's lock.
+type Lock struct {
+	Locks int      `json:"locks"`
+	Lease Duration `json:"lease"`
+}
+
+// String says the settings in a few words.
+func (l *Lock) String() string {
+	switch {
+	case l == nil:
+		return "no lock"
+	case l.Locks == 1:
+		return fmt.Sprintf("1 slot, lease %s", l.Lease)
+	default:
+		return fmt.Sprintf("%d slots, lease %s", l.Locks, l.Lease)
+	}
+}
+
+// Expect is what must hold at the end of a run. A nil range expects nothing.
+type Expect struct {
+	// Ready is how many pods are Ready.
+	Ready *Range `json:"ready,omitempty"`
+	// Restarts is how many times containers were restarted, all pods together.
+	Restarts *Range `json:"restarts,omitempty"`
+	// Starters is the most starters at once.
+	Starters *Range `json:"starters,omitempty"`
+	// Grants is the most grants held at once.
+	Grants *Range `json:"grants,omitempty"`
+	// Inversions is how many claims were passed by a later one of the same priority.
+	Inversions *Range `json:"inversions,omitempty"`
+	// Ratio is the all-Ready time in node bounds.
+	Ratio *Range `json:"ratio,omitempty"`
+	// Spacing is the shortest time between two starts, in seconds.
+	Spacing *Range `json:"spacing,omitempty"`
+}
+
+// Range is what a measured number may be; nil is no bound on that side.
+type Range struct {
+	Least *float64 `json:"least,omitempty"`
+	Most  *float64 `json:"most,omitempty"`
+}
+
+// Holds tells whether v is within the range.
+func (r Range) Holds(v float64) bool {
+	return !math.IsNaN(v) && (r.Least == nil || v >= *r.Least) && (r.Most == nil || v <= *r.Most)
+}
+
+// String says the range in words.
+func (r Range) String() string {
+	switch {
+	case r.Least != nil && r.Most != nil && *r.Least == *r.Most:
+		return fmt.Sprintf("exactly %v", *r.Least)
+	case r.Least != nil && r.Most != nil:
+		return fmt.Sprintf("%v to %v", *r.Least, *r.Most)
+	case r.Least != nil:
+		return fmt.Sprintf("at least %v", *r.Least)
+	case r.Most != nil:
+		return fmt.Sprintf("at most %v", *r.Most)
+	default:
+		return "anything"
+	}
+}
+
+// Count is the number of pods of all groups.
+func (s *Scenario) Count() int {
+	n := 0
+	for _, g := range s.Pods {
+		n += g.Count
+	}
+	return n
+}
+
+// CPU is the CPU time that the applications of all pods need to start, once each.
+func (s *Scenario) CPU() time.Duration {
+	var d time.Duration
+	for _, g := range s.Pods {
+		d += time.Duration(g.Count) * g.Startup.CPU.Std()
+	}
+	return d
+}
+
+// WithoutWork is the same herd with nothing to do at its start: what is left
+// is the cost of starting pods as such. Its probes never kill.
+func (s *Scenario) WithoutWork() *Scenario {
+	idle := *s
+	idle.Pods = make([]Group, len(s.Pods))
+	for i, g := range s.Pods {
+		g.Startup = Startup{}
+		g.Probes.Liveness = nil
+		idle.Pods[i] = g
+	}
+	idle.Policies = []Policy{{Name: "zero-work"}}
+	return &idle
+}
+
+// Select keeps the named policies, in the scenario's order; without names all
+// of them. It names every name that the scenario does not have.
+func (s *Scenario) Select(names ...string) ([]Policy, error) {
+	if len(names) == 0 {
+		return s.Policies, nil
+	}
+	wanted := make(map[string]bool, len(names))
+	for _, n := range names {
+		wanted[n] = true
+	}
+	var found []Policy
+	var have []string
+	for _, p := range s.Policies {
+		have = append(have, p.Name)
+		if wanted[p.Name] {
+			found = append(found, p)
+			delete(wanted, p.Name)
+		}
+	}
+	var problems Problems
+	for _, n := range names {
+		if wanted[n] {
+			delete(wanted, n)
+			problems = append(problems, Problem{Text: fmt.Sprintf("--policy %s: the scenario %s has no such policy; it has %v", n, s.Name, have)})
+		}
+	}
+	return found, problems.err()
+}
