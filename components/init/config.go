@@ -4,10 +4,8 @@ package main
 
 import (
 	"crypto/rand"
-	"maps"
 	"net"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -26,22 +24,21 @@ const longest = lockapi.Duration(24 * time.Hour)
 
 // Config is how init asks and waits.
 type Config struct {
-	Host           string
-	Port           number
+	daemon.Settings
+	Host           daemon.Text
+	Port           daemon.Number
 	Lease          lockapi.Duration // 0 leaves it to the lock
 	Pause          lockapi.Duration // between asks of a legacy lock, and the longest while the lock is away
 	CheckTimeout   lockapi.Duration // for an answer the lock should give at once
 	MaxWait        lockapi.Duration // how long the lock may be away; 0 is for ever
-	OnMaxWait      string
+	OnMaxWait      daemon.Text
 	Stagger        lockapi.Duration // bounds the random delay of a start without a slot
-	Priority       number
-	Weight         number
-	ReleaseOn      string
+	Priority       daemon.Number
+	Weight         daemon.Number
+	ReleaseOn      daemon.Text
 	Pod            lockapi.Pod
-	TerminationLog string
+	TerminationLog daemon.Text
 	Logging        daemon.Logging
-
-	unreadable map[string]error // values that could not be parsed, by flag
 }
 
 func defaults() *Config {
@@ -55,7 +52,6 @@ func defaults() *Config {
 		Stagger:        lockapi.Duration(30 * time.Second),
 		Weight:         1,
 		TerminationLog: "/dev/termination-log",
-		unreadable:     map[string]error{},
 	}
 }
 
@@ -63,18 +59,13 @@ func defaults() *Config {
 // not given. args are what is left of the command line after the flags.
 func (c *Config) Validate(args []string) error {
 	var p daemon.Problems
-	if len(args) > 0 {
-		p.Add("unexpected argument %q: settings are flags, --help lists them", args[0])
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.unreadable)) {
-		p.Add("--%s: %v", name, c.unreadable[name])
-	}
+	c.Settings.Validate(&p, args)
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			p.Add(format, args...)
 		}
 	}
-	check(c.Host != "" && !strings.ContainsAny(c.Host, "/ @?#"), "--host %q: want a host name or an address", c.Host)
+	check(c.Host != "" && !strings.ContainsAny(string(c.Host), "/ @?#"), "--host %q: want a host name or an address", c.Host)
 	check(c.Port >= 1 && c.Port <= 65535, "--port %d: want 1 to 65535", c.Port)
 	check(c.Lease.Std() <= lockapi.MaxLease, "--duration %s: want at most %s", c.Lease, lockapi.Duration(lockapi.MaxLease))
 	check(c.Pause > 0 && c.Pause <= longest, "--pause %s: want more than 0, at most %s", c.Pause, longest)
@@ -102,7 +93,7 @@ func (c *Config) Validate(args []string) error {
 
 // address is the lock's base URL.
 func (c *Config) address() string {
-	return "http://" + net.JoinHostPort(strings.Trim(c.Host, "[]"), c.Port.String())
+	return "http://" + net.JoinHostPort(strings.Trim(string(c.Host), "[]"), c.Port.String())
 }
 
 // identify fills in what the pod's specification did not tell. A made-up UID

@@ -68,7 +68,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	if err != nil {
 		note = err.Error()
 	}
-	if writeErr := writeTerminationLog(cfg.TerminationLog, note); writeErr != nil {
+	if writeErr := writeTerminationLog(string(cfg.TerminationLog), note); writeErr != nil {
 		log.Debug("no termination message", "err", writeErr)
 	}
 	return err

@@ -11,14 +11,20 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
 
+// What init has to say. The wait ends with one of the last three.
+const (
+	waiting             = "waiting for a startup slot"
+	slotGranted         = "startup slot granted"
+	slotGrantedByLegacy = "startup slot granted by a lock of an earlier generation"
+	startsWithout       = "starting without a startup slot"
+)
+
 // reporter logs the place in the queue when it changes, and now and then.
 type reporter struct {
 	log  *slog.Logger
 	last string // what was said last, as far as a change of it is news
 	at   time.Time
 }
-
-const waiting = "waiting for a startup slot"
 
 func (r *reporter) place(p *lockapi.Place) {
 	attrs := []any{"place", p.Position, "queue", p.Queue}
@@ -53,16 +59,16 @@ func (r *reporter) say(news string, attrs []any) {
 // ending is how a wait ended: one line for the log and for the termination log.
 type ending struct {
 	message string
-	attrs   []any // name, value, name, value, …
+	facts   []any // name, value, name, value, …
 }
 
 // String is the line in words: "startup slot granted: waited 41s, lease 10s, limit 2".
 func (e ending) String() string {
-	var facts []string
-	for i := 0; i+1 < len(e.attrs); i += 2 {
-		facts = append(facts, fmt.Sprint(e.attrs[i], " ", e.attrs[i+1]))
+	var said []string
+	for i := 0; i+1 < len(e.facts); i += 2 {
+		said = append(said, fmt.Sprint(e.facts[i], " ", e.facts[i+1]))
 	}
-	return e.message + ": " + strings.Join(facts, ", ")
+	return e.message + ": " + strings.Join(said, ", ")
 }
 
 // roughly is d as exactly as a person wants it.

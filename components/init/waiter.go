@@ -182,26 +182,22 @@ func (w *waiter) startWithout(ctx context.Context, why string, err error) (endin
 		return ending{}, fmt.Errorf("no startup slot after %s, %s: %w", waited, why, err)
 	}
 	delay := w.random(w.cfg.Stagger.Std())
-	end := ending{"starting without a startup slot", []any{"reason", why, "waited", waited, "delay", roughly(delay), "err", err}}
-	w.log.Warn(end.message, end.attrs...)
+	facts := []any{"reason", why, "waited", waited, "delay", roughly(delay), "err", err}
+	w.log.Warn(startsWithout, facts...)
 	sleep(ctx, delay)
-	return end, context.Cause(ctx)
+	return ending{startsWithout, facts}, context.Cause(ctx)
 }
 
 func (w *waiter) granted(g *lockapi.Grant) ending {
-	end := ending{"startup slot granted", []any{
-		"waited", roughly(time.Since(w.begun)), "lease", roughly(g.Lease.Std()), "limit", g.Limit,
-	}}
-	w.log.Info(end.message, end.attrs...)
-	return end
+	facts := []any{"waited", roughly(time.Since(w.begun)), "lease", roughly(g.Lease.Std()), "limit", g.Limit}
+	w.log.Info(slotGranted, facts...)
+	return ending{slotGranted, facts}
 }
 
 func (w *waiter) grantedByLegacy() ending {
-	end := ending{"startup slot granted by a lock of an earlier generation", []any{
-		"waited", roughly(time.Since(w.begun)),
-	}}
-	w.log.Info(end.message, end.attrs...)
-	return end
+	facts := []any{"waited", roughly(time.Since(w.begun))}
+	w.log.Info(slotGrantedByLegacy, facts...)
+	return ending{slotGrantedByLegacy, facts}
 }
 
 // sleep ends early with ctx.

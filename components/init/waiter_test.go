@@ -49,15 +49,9 @@ func bench(lock http.Handler, change func(*Config)) (*waiter, *bytes.Buffer) {
 	return w, &log
 }
 
-// bubble runs f in virtual time, beside other tests.
-func bubble(t *testing.T, f func(t *testing.T)) {
-	t.Helper()
-	t.Parallel()
-	synctest.Test(t, f)
-}
-
 func TestQueue(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(place(7), after(25*time.Second, place(6)), after(25*time.Second, place(6)),
 			after(25*time.Second, place(2)), after(3*time.Second, grant("secret")))
 		w, log := bench(lock, func(c *Config) {
@@ -90,6 +84,7 @@ func TestQueue(t *testing.T) {
 
 // The exchanges of both earlier generations of locks, as they happen on the wire.
 func TestLegacyLockExchanges(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		lease, wish, pause, held time.Duration
 		want                     []string
@@ -104,7 +99,8 @@ func TestLegacyLockExchanges(t *testing.T) {
 			want: []string{"0s POST /v1/acquire?duration=4: 200"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				lock := newLegacyLock(c.lease)
 				lock.ends = time.Now().Add(c.held)
 				w, log := bench(lock, func(cfg *Config) {
@@ -128,7 +124,8 @@ func TestLegacyLockExchanges(t *testing.T) {
 }
 
 func TestLegacyLockQueuesPods(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newLegacyLock(4 * time.Second)
 		granted := make(chan time.Duration, 3)
 		for range 3 {
@@ -149,7 +146,8 @@ func TestLegacyLockQueuesPods(t *testing.T) {
 }
 
 func TestLegacyPauses(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(say(423, "Locked", "Retry-After", "7"), say(423, "Locked", "Retry-After", "1"), say(200, "Lock acquired"))
 		w, _ := bench(lock, nil)
 		if _, err := w.wait(t.Context()); err != nil {
@@ -162,7 +160,8 @@ func TestLegacyPauses(t *testing.T) {
 }
 
 func TestRollout(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(place(7), after(time.Second, say(503, "")), say(423, "Locked"), say(423, "Locked"),
 			place(9), after(2*time.Second, grant("g")))
 		w, _ := bench(lock, nil)
@@ -182,6 +181,7 @@ func TestRollout(t *testing.T) {
 }
 
 func TestTrouble(t *testing.T) {
+	t.Parallel()
 	for name, step := range map[string]http.HandlerFunc{
 		"connection lost": lost(nothing),
 		"status 500":      say(500, "oops"),
@@ -193,7 +193,8 @@ func TestTrouble(t *testing.T) {
 		"oversized":       say(200, strings.Repeat("Lock acquired", 100_000)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				lock := newScript(step, step, step, step, step, step, grant("g"))
 				w, log := bench(lock, nil)
 				if _, err := w.wait(t.Context()); err != nil {
@@ -216,7 +217,8 @@ func TestTrouble(t *testing.T) {
 
 // A lock that is slow rather than away must get its word in, however slow the node.
 func TestSlowLock(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(after(6*time.Second, grant("g")))
 		w, _ := bench(lock, nil)
 		if _, err := w.wait(t.Context()); err != nil {
@@ -229,7 +231,8 @@ func TestSlowLock(t *testing.T) {
 }
 
 func TestLongPollIsPatient(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(place(2), after(29*time.Second, grant("g")))
 		w, log := bench(lock, nil)
 		if _, err := w.wait(t.Context()); err != nil || strings.Contains(log.String(), "WARN") {
@@ -240,7 +243,8 @@ func TestLongPollIsPatient(t *testing.T) {
 
 // A lock that answers long polls at once, against its word, gets no busy loop.
 func TestHastyLock(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(place(3))
 		w, _ := bench(lock, nil)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -253,7 +257,8 @@ func TestHastyLock(t *testing.T) {
 }
 
 func TestLostAnswer(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(lost(grant("g")), grant("g"))
 		w, _ := bench(lock, nil)
 		if _, err := w.wait(t.Context()); err != nil {
@@ -267,6 +272,7 @@ func TestLostAnswer(t *testing.T) {
 }
 
 func TestMaxWait(t *testing.T) {
+	t.Parallel()
 	refusal := asJSON(400, lockapi.Error{Error: "bad_request", Detail: "weight 9 is above the limit"})
 	down := say(503, "no endpoints")
 	for name, c := range map[string]struct {
@@ -283,8 +289,9 @@ func TestMaxWait(t *testing.T) {
 		"refused, fail":  {[]http.HandlerFunc{refusal}, onMaxWaitFail, 0, "weight 9 is above the limit"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				w, log := bench(newScript(c.steps...), func(cfg *Config) { cfg.OnMaxWait = c.onMaxWait })
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w, log := bench(newScript(c.steps...), func(cfg *Config) { cfg.OnMaxWait = daemon.Text(c.onMaxWait) })
 				end, err := w.wait(t.Context())
 				if took := time.Since(w.begun); took != c.want {
 					t.Errorf("took %s, want %s", took, c.want)
@@ -306,9 +313,11 @@ func TestMaxWait(t *testing.T) {
 
 // --max-wait is about a lock that is away. In a queue that works a pod waits its turn.
 func TestHealthyQueueOutlastsMaxWait(t *testing.T) {
+	t.Parallel()
 	for _, maxWait := range []time.Duration{2 * time.Second, time.Minute, 10 * time.Minute} {
 		t.Run(maxWait.String(), func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				lock := newScript(nothing)
 				lock.steps[0] = func(w http.ResponseWriter, r *http.Request) {
 					if time.Since(lock.born) > time.Hour {
@@ -328,7 +337,8 @@ func TestHealthyQueueOutlastsMaxWait(t *testing.T) {
 }
 
 func TestMaxWaitForever(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		lock := newScript(nothing)
 		lock.steps[0] = func(w http.ResponseWriter, r *http.Request) {
 			if time.Since(lock.born) < time.Hour {
@@ -345,6 +355,7 @@ func TestMaxWaitForever(t *testing.T) {
 }
 
 func TestStopGivesUpThePlace(t *testing.T) {
+	t.Parallel()
 	slowRelease := func(w http.ResponseWriter, r *http.Request) { after(time.Minute, nothing)(w, r) }
 	for name, c := range map[string]struct {
 		steps   []http.HandlerFunc
@@ -360,7 +371,8 @@ func TestStopGivesUpThePlace(t *testing.T) {
 		"in the stagger":             {steps: []http.HandlerFunc{asJSON(400, lockapi.Error{Error: "no"})}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
 				lock := newScript(c.steps...)
 				w, _ := bench(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					if c.release != nil && r.URL.Path == lockapi.PathRelease {
@@ -395,7 +407,8 @@ func TestStopGivesUpThePlace(t *testing.T) {
 
 // A grant that comes in together with the signal is given back.
 func TestStopBeatsGrant(t *testing.T) {
-	bubble(t, func(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := &daemon.Signalled{Signal: syscall.SIGTERM}
 		lock := newScript(place(2), func(w http.ResponseWriter, r *http.Request) {
