@@ -79,7 +79,7 @@ func (n *Number) Set(s string) error {
 
 func (n *Number) String() string { return strconv.Itoa(int(*n)) }
 
-// Switch is true or false as a setting; a flag needs no value to be true.
+// Switch is true or false as a setting.
 type Switch bool
 
 // Set implements flag.Value.
@@ -93,9 +93,6 @@ func (b *Switch) Set(s string) error {
 }
 
 func (b *Switch) String() string { return strconv.FormatBool(bool(*b)) }
-
-// IsBoolFlag tells the flag package that no value means true.
-func (b *Switch) IsBoolFlag() bool { return true }
 
 // List is several texts as a setting: separated by commas, or the flag repeated.
 type List []string

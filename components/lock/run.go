@@ -24,7 +24,7 @@ const maxQueue = 10_000
 
 // run serves until ctx is done.
 func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
-	listener, err := net.Listen("tcp", cfg.address())
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.address())
 	if err != nil {
 		return fmt.Errorf("take port %d: %w; is another lock running here? --port chooses another", cfg.Port, err)
 	}

@@ -26,8 +26,7 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		var parse *url.Error
-		if errors.As(err, &parse) {
+		if parse, ok := errors.AsType[*url.Error](err); ok {
 			err = parse.Err
 		}
 		return Endpoint{}, fmt.Errorf("%q is no URL: %w", s, err)

@@ -209,8 +209,7 @@ func decode(w http.ResponseWriter, r *http.Request, v any) bool {
 
 // status is the fitting one for a request that cannot be read.
 func status(err error) int {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
 		return http.StatusRequestEntityTooLarge
 	}
 	return http.StatusBadRequest

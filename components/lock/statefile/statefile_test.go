@@ -53,7 +53,7 @@ func TestAStateFileCutAnywhereIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := range len(whole) {
+	for n := range whole {
 		write(t, path, whole[:n])
 		if found, err := f.Load(&memory{}); found || err == nil {
 			t.Errorf("the first %d bytes were loaded", n)
