@@ -32,6 +32,10 @@ func (d *desk) state() lockapi.State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
+	if !d.closed { // or what is due this very moment would show
+		d.table.Advance(now)
+		d.settle()
+	}
 	s := lockapi.State{
 		Now:    now,
 		Limit:  lockapi.Limit{Slots: d.table.Limit(), Reason: d.reasons.limit},
