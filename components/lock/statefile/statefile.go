@@ -22,9 +22,9 @@ const (
 )
 
 // envelope tells our files from others, and this layout from later ones.
-type envelope struct {
-	Version int             `json:"version"`
-	State   json.RawMessage `json:"state"`
+type envelope[State any] struct {
+	Version int   `json:"version"`
+	State   State `json:"state"`
 }
 
 // Folder is where the state file lives. Not safe for concurrent use.
@@ -45,11 +45,7 @@ func Open(path string) (*Folder, error) {
 
 // Save replaces the state with v.
 func (f *Folder) Save(v any) error {
-	state, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encode state: %w", err)
-	}
-	b, err := json.Marshal(envelope{Version: version, State: state})
+	b, err := json.Marshal(envelope[any]{Version: version, State: v})
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
@@ -81,7 +77,7 @@ func (f *Folder) Load(v any) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read state: %w", err)
 	}
-	var e envelope
+	var e envelope[json.RawMessage]
 	if err := json.Unmarshal(b, &e); err != nil {
 		return false, fmt.Errorf("read state %s: %w", path, err)
 	}
