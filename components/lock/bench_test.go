@@ -186,11 +186,7 @@ func BenchmarkMemory(b *testing.B) {
 
 // waitingInit is the memory of a real init container in the queue, in KiB.
 func waitingInit(b *testing.B, lock *benchLock) int {
-	path := b.TempDir() + "/init"
-	release := []string{"build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", path, "../init"}
-	if out, err := exec.Command("go", release...).CombinedOutput(); err != nil {
-		b.Fatalf("build init: %v\n%s", err, out)
-	}
+	path := buildRelease(b, "../init")
 	cmd := exec.Command(path, "--host", "127.0.0.1", "--port", lock.port)
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
@@ -198,6 +194,18 @@ func waitingInit(b *testing.B, lock *benchLock) int {
 	b.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	lock.until(b, func(s *lockapi.State) bool { return len(s.Queue) == 1 && s.Queue[0].Connected })
 	return rss(b, cmd.Process.Pid)
+}
+
+// buildRelease builds a program as its image holds it.
+func buildRelease(b *testing.B, pkg string) string {
+	b.Helper()
+	path := b.TempDir() + "/program"
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", path, pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
 }
 
 // rss is the resident set of a process in KiB.
@@ -227,11 +235,7 @@ type benchLock struct {
 
 func newBenchLock(b *testing.B, args ...string) *benchLock {
 	b.Helper()
-	path := b.TempDir() + "/lock"
-	release := []string{"build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", path, "."}
-	if out, err := exec.Command("go", release...).CombinedOutput(); err != nil {
-		b.Fatalf("build lock: %v\n%s", err, out)
-	}
+	path := buildRelease(b, ".")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
