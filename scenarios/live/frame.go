@@ -161,7 +161,7 @@ func axis(scale float64, cells int) string {
 }
 
 func (f frame) footer(run *record.Run) string {
-	text := fmt.Sprintf("%.0f s · %s · most starters at once %d", run.Ended, tally(run), record.Peak(record.Starters(run)))
+	text := fmt.Sprintf("%.0f s · %s · most starters %d", run.Ended, tally(run), record.Peak(record.Starters(run)))
 	if n := len(run.Samples); n > 0 && run.Samples[n-1].Pressure != nil {
 		text += fmt.Sprintf(" · CPU pressure %.0f %%", *run.Samples[n-1].Pressure*100)
 	}

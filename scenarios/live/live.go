@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 // Progress is told what happens and shows it to whoever watches.
@@ -61,6 +62,14 @@ func (l *lines) Follow(title string, _ time.Duration, now func() *record.Run) fu
 			last = text
 		}
 	})
+}
+
+// Title names a run. The run without work is a means, so it says what for.
+func Title(s *spec.Scenario, p spec.Policy) string {
+	if s.CPU() == 0 && p.Name == spec.ZeroWork {
+		return s.Name + ", with no work in it: what it costs to start the pods as such"
+	}
+	return fmt.Sprintf("%s, policy %s: %s", s.Name, p.Name, p.Lock)
 }
 
 // every calls f now and then, and a last time when the returned function is called.
@@ -114,7 +123,7 @@ func tally(run *record.Run) counts {
 func (c counts) String() string {
 	s := fmt.Sprintf("waiting %d · starting %d · ready %d of %d", c.waiting, c.starting, c.ready, c.pods)
 	if c.backOff > 0 {
-		s += fmt.Sprintf(" · in back-off %d", c.backOff)
+		s += fmt.Sprintf(" · back-off %d", c.backOff)
 	}
 	return s + fmt.Sprintf(" · restarts %d", c.restarts)
 }

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/live"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/local/kubelet"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
@@ -51,8 +52,7 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 	pods := record.Pods(s, func(string) string { return newUID() })
 	appeared := time.Now()
 	log := record.NewLog(On, s, policy, pods, appeared)
-	title := fmt.Sprintf("%s, policy %s (%s)", s.Name, policy.Name, policy.Lock)
-	shown := n.opts.Progress.Follow(title, horizon(s, policy, limit), func() *record.Run { return log.Snapshot(time.Now()) })
+	shown := n.opts.Progress.Follow(live.Title(s, policy), horizon(s, policy, limit), func() *record.Run { return log.Snapshot(time.Now()) })
 	defer shown()
 
 	herd, stop := context.WithCancel(ctx)
@@ -166,12 +166,12 @@ func groupOf(s *spec.Scenario, i int) spec.Group {
 	return spec.Group{}
 }
 
-// shift spreads the pods' probes over the middle of their period. The kubelet's
-// fall anywhere in it; the edges are left out because there the delay of one
-// process start decides whether a probe comes a whole period later, and runs
-// would differ by chance.
+// shift spreads the pods' probes over a part of their period. The kubelet's fall
+// anywhere in it. With whole CPU-seconds to start and whole seconds between
+// probes, a probe near the edges of its period comes just before or just after
+// the start is done, and runs would differ by chance and a full period.
 func shift(i, count int) float64 {
-	const from, to = 0.4, 0.8
+	const from, to = 0.6, 0.8
 	return from + (to-from)*float64(i)/float64(count)
 }
 

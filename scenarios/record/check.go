@@ -23,8 +23,13 @@ func (c Check) String() string {
 	return fmt.Sprintf("%s: expected %s, measured %s", c.What, c.Expected, c.Measured)
 }
 
-// Judge checks everything that is expected. What could not be measured does not hold.
-func Judge(e spec.Expect, s Summary) []Check {
+// Judge checks everything that is expected of a policy in a place.
+func Judge(p spec.Policy, on string, s Summary) []Check {
+	return append(judge(p.Expect, s), judge(p.Only[on], s)...)
+}
+
+// judge checks each expectation. What could not be measured does not hold.
+func judge(e spec.Expect, s Summary) []Check {
 	var checks []Check
 	check := func(what string, want *spec.Range, measured float64, unit string) {
 		if want == nil {
@@ -32,7 +37,7 @@ func Judge(e spec.Expect, s Summary) []Check {
 		}
 		got := "nothing"
 		if !math.IsNaN(measured) {
-			got = strconv.FormatFloat(math.Round(measured*1000)/1000, 'f', -1, 64) + unit
+			got = strconv.FormatFloat(math.Round(measured*1e4)/1e4, 'f', -1, 64) + unit
 		}
 		checks = append(checks, Check{What: what, Expected: want.String() + unit, Measured: got, Holds: want.Holds(measured)})
 	}

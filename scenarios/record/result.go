@@ -40,7 +40,7 @@ type Outcome struct {
 // Add derives and keeps the outcome of a run.
 func (r *Result) Add(run *Run) *Outcome {
 	s := Summarize(run, r.Bound)
-	r.Outcomes = append(r.Outcomes, Outcome{Run: run, Summary: s, Checks: Judge(run.Policy.Expect, s)})
+	r.Outcomes = append(r.Outcomes, Outcome{Run: run, Summary: s, Checks: Judge(run.Policy, r.On, s)})
 	return &r.Outcomes[len(r.Outcomes)-1]
 }
 

@@ -150,7 +150,20 @@ func (r *reader) policy(n *yaml.Node, what string, pods int) Policy {
 	r.mapping(n, what,
 		field{"name", true, r.name(&p.Name, what+".name")},
 		field{"lock", true, r.lock(&p.Lock, what+".lock")},
-		field{"expect", false, func(n *yaml.Node) { r.expect(&p.Expect, n, what+".expect", pods) }},
+		field{"expect", false, func(n *yaml.Node) {
+			place := func(name string) field {
+				return field{name, false, func(n *yaml.Node) {
+					var e Expect
+					r.mapping(n, what+".expect."+name, r.expect(&e, what+".expect."+name, pods)...)
+					if p.Only == nil {
+						p.Only = map[string]Expect{}
+					}
+					p.Only[name] = e
+				}}
+			}
+			fields := append(r.expect(&p.Expect, what+".expect", pods), place("local"), place("kind"))
+			r.mapping(n, what+".expect", fields...)
+		}},
 	)
 	return p
 }
@@ -172,7 +185,8 @@ func (r *reader) lock(into **Lock, what string) func(*yaml.Node) {
 	}
 }
 
-func (r *reader) expect(into *Expect, n *yaml.Node, what string, pods int) {
+// expect is the fields of an Expect.
+func (r *reader) expect(into *Expect, what string, pods int) []field {
 	ready := func(s string) (float64, error) {
 		if s == "all" {
 			return float64(pods), nil
@@ -186,13 +200,13 @@ func (r *reader) expect(into *Expect, n *yaml.Node, what string, pods int) {
 		}
 		return v, nil
 	}
-	r.mapping(n, what,
-		field{"ready", false, r.bounds(&into.Ready, what+".ready", ready)},
-		field{"restarts", false, r.bounds(&into.Restarts, what+".restarts", parseAmount)},
-		field{"starters", false, r.bounds(&into.Starters, what+".starters", parseAmount)},
-		field{"grants", false, r.bounds(&into.Grants, what+".grants", parseAmount)},
-		field{"inversions", false, r.bounds(&into.Inversions, what+".inversions", parseAmount)},
-		field{"ratio", false, r.bounds(&into.Ratio, what+".ratio", parseAmount)},
-		field{"spacing", false, r.bounds(&into.Spacing, what+".spacing", parseSeconds)},
-	)
+	return []field{
+		{"ready", false, r.bounds(&into.Ready, what+".ready", ready)},
+		{"restarts", false, r.bounds(&into.Restarts, what+".restarts", parseAmount)},
+		{"starters", false, r.bounds(&into.Starters, what+".starters", parseAmount)},
+		{"grants", false, r.bounds(&into.Grants, what+".grants", parseAmount)},
+		{"inversions", false, r.bounds(&into.Inversions, what+".inversions", parseAmount)},
+		{"ratio", false, r.bounds(&into.Ratio, what+".ratio", parseAmount)},
+		{"spacing", false, r.bounds(&into.Spacing, what+".spacing", parseSeconds)},
+	}
 }

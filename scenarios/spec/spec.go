@@ -71,6 +71,8 @@ type Policy struct {
 	// Lock is nil for the policy without a lock.
 	Lock   *Lock  `json:"lock,omitempty"`
 	Expect Expect `json:"expect"`
+	// Only is what is expected in one place and not in the others, by the place's name.
+	Only map[string]Expect `json:"only,omitempty"`
 }
 
 // Lock is the settings of the node's lock.
@@ -154,6 +156,9 @@ func (s *Scenario) CPU() time.Duration {
 	return d
 }
 
+// ZeroWork is the name of the policy of a herd without work.
+const ZeroWork = "zero-work"
+
 // WithoutWork is the same herd with nothing to do at its start: what is left
 // is the cost of starting pods as such. Its probes never kill.
 func (s *Scenario) WithoutWork() *Scenario {
@@ -164,7 +169,7 @@ func (s *Scenario) WithoutWork() *Scenario {
 		g.Probes.Liveness = nil
 		idle.Pods[i] = g
 	}
-	idle.Policies = []Policy{{Name: "zero-work"}}
+	idle.Policies = []Policy{{Name: ZeroWork}}
 	return &idle
 }
 

@@ -1,0 +1,173 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/report"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+// result is a herd of some pods, made up: without a lock each is killed once and
+// does not become Ready, with it one after the other starts.
+func result(pods int) *record.Result {
+	one := 1.0
+	s := &spec.Scenario{
+		Name: "made-up", Description: "Pods <b>&</b> more.", Node: spec.Node{Cores: 2},
+		Pods: []spec.Group{{Name: "pod", Count: pods, Startup: spec.Startup{CPU: spec.Duration(3 * time.Second)}}},
+	}
+	r := &record.Result{
+		Made: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC), On: "local", Scenario: s,
+		Machine: record.Machine{OS: "linux", Arch: "amd64", Cores: 2, Node: "a <node>"},
+		Bound:   &record.Bound{Applications: 6, Overhead: 1, Cores: 2, Idle: 0.25},
+	}
+	none := &record.Run{Policy: spec.Policy{Name: "none"}, Ended: 30, GaveUp: true, Pods: record.Pods(s, strings.ToUpper)}
+	fixed := &record.Run{
+		Policy: spec.Policy{
+			Name: "fixed", Lock: &spec.Lock{Locks: 1, Lease: spec.Duration(4 * time.Second)},
+			Expect: spec.Expect{Restarts: &spec.Range{Most: &one}, Starters: &spec.Range{Least: &one, Most: &one}},
+		},
+		Ended: float64(4 * pods), Pods: record.Pods(s, strings.ToUpper),
+	}
+	for i := range pods {
+		none.Pods[i].Events = []record.Event{
+			{At: 0, What: record.Started}, {At: 15, What: record.Stopped, Note: "liveness probe failed <2> times"}, {At: 25, What: record.Started},
+		}
+		at := float64(4 * i)
+		fixed.Pods[i].Events = []record.Event{
+			{At: 0.1, What: record.Claimed}, {At: at, What: record.Granted}, {At: at + 0.1, What: record.Started},
+			{At: at + 3.5, What: record.Ready}, {At: at + 4, What: record.Returned},
+		}
+	}
+	for i := range 100 {
+		p := float64(i%10) / 10
+		none.Samples = append(none.Samples, record.Sample{At: float64(i) / 4, Pressure: &p, Busy: 2})
+	}
+	r.Add(none)
+	r.Add(fixed)
+	return r
+}
+
+func TestPageIsWholeAndSelfContained(t *testing.T) {
+	t.Parallel()
+	page, err := report.Page(result(24))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for _, want := range []string{
+		"Without the lock", "With the lock", "fixed: 1 slot, lease 4s", "Pods &lt;b&gt;&amp;&lt;/b&gt; more.", "a &lt;node&gt;",
+		"gave up after 30 s: 0 of 24 Ready", "all Ready 95.5 s", "24 starters at once", "1 starter at once", "CPU pressure",
+		"pod-07: starting from 24.1 s to 27.5 s (3.40 s)", "pod-07 held a slot from 24.0 s to 28.0 s (4.00 s)",
+		"pod-01: stopped at 15.0 s: liveness probe failed &lt;2&gt; times", "waiting for its slot", "holds the slot", "crash back-off",
+		"The node bound: 4.00 s", "prefers-color-scheme:dark", "width=device-width", "expected exactly 1",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if found := regexp.MustCompile(`(?i)(src|href)=|url\(|@import|https?:|<script`).FindString(text); found != "" {
+		t.Errorf("the page asks for something: %q", found)
+	}
+	if strings.Contains(text, "ZgotmplZ") || strings.Contains(text, "NaN") || strings.Contains(text, "%!") {
+		t.Error("the page has a value that could not be written")
+	}
+}
+
+func TestDrawingsAreWellFormed(t *testing.T) {
+	t.Parallel()
+	for name, pods := range map[string]int{"one": 1, "a few": 3, "herd": 24, "node": 110, "many": 1000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := result(pods)
+			page, err := report.Page(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pictures := append(regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAll(page, -1), report.Picture(r))
+			if len(pictures) != 3 {
+				t.Fatalf("%d pictures, want a timeline for each policy and the picture", len(pictures))
+			}
+			for _, p := range pictures {
+				decoder := xml.NewDecoder(bytes.NewReader(p))
+				for {
+					if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+						break
+					} else if err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestPictureNeedsNoVariablesAndHasABackground(t *testing.T) {
+	t.Parallel()
+	picture := string(report.Picture(result(24)))
+	if strings.Contains(picture, "var(") || !strings.Contains(picture, `class="bg"`) {
+		t.Error("the picture depends on what it is shown in")
+	}
+	for _, want := range []string{
+		"24 pods land on one node of 2 cores at once", "0 of 24 Ready after 30 s · 24 restarts · up to 24 starters at once",
+		"all 24 Ready after 96 s · no restarts · never more than one starter · in the order of arrival",
+	} {
+		if !strings.Contains(picture, want) {
+			t.Errorf("the picture lacks %q", want)
+		}
+	}
+}
+
+func TestResultWithoutRunsOrBound(t *testing.T) {
+	t.Parallel()
+	r := &record.Result{Scenario: &spec.Scenario{Name: "empty"}}
+	if _, err := report.Page(r); err != nil {
+		t.Error(err)
+	}
+	var table bytes.Buffer
+	report.Picture(r)
+	report.Table(&table, r)
+	if strings.Count(table.String(), "\n") != 1 {
+		t.Errorf("table:\n%s", &table)
+	}
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	report.Table(&out, result(24))
+	want := `policy   Ready      all Ready        mean     × bound   restarts   most starters   most grants   inversions
+none     0 of 24    not after 30 s   –        –         24         24              –             –
+fixed    24 of 24   95.5 s           49.5 s   23.88     0          1               1             0
+node bound 4.00 s = (6.0 CPU-s of the applications + 1.0 to start them) / (2 cores − 0.25 in use without them)
+`
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+}
+
+func TestWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	page, err := report.Write(dir, result(2))
+	if err != nil || page != filepath.Join(dir, report.PageFile) {
+		t.Fatal(page, err)
+	}
+	for _, name := range []string{report.PageFile, report.PictureFile} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() < 1000 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := report.Write(filepath.Join(dir, "not there"), result(2)); err == nil {
+		t.Error("nowhere to write, no error")
+	}
+}

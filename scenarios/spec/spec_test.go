@@ -1,0 +1,257 @@
+package spec_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+const good = `name: two
+node: {cores: 2}
+pods:
+  - name: a
+    count: 2
+    startup: {cpu: 3s, idle: 1m30s, read: 64Mi}
+    probes:
+      liveness: {initialDelay: 10s, period: 5, timeout: 1s, failures: 2}
+      readiness: {period: 1s}
+    weight: 2
+    priority: -5
+  - name: b
+    count: 1
+    startup: {}
+    probes: none
+policies:
+  - {name: none, lock: none}
+  - name: fixed
+    lock: {locks: 2, lease: 4}
+    expect: {ready: all, restarts: 0, starters: {most: 2}, spacing: {least: 500ms}, ratio: {least: 1, most: 1.5}, kind: {grants: 1}}
+`
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	s, err := spec.Parse("good.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := spec.Duration(time.Second)
+	f := func(v float64) *float64 { return &v }
+	want := &spec.Scenario{
+		Name: "two", Node: spec.Node{Cores: 2},
+		Pods: []spec.Group{
+			{
+				Name: "a", Count: 2, Weight: 2, Priority: -5,
+				Startup: spec.Startup{CPU: 3 * second, Idle: 90 * second, Read: 64 << 20},
+				Probes: spec.Probes{
+					Liveness:  &spec.Probe{InitialDelay: 10 * second, Period: 5 * second, Timeout: second, Failures: 2},
+					Readiness: &spec.Probe{Period: second, Timeout: second, Failures: 3},
+				},
+			},
+			{Name: "b", Count: 1, Weight: 1},
+		},
+		Policies: []spec.Policy{
+			{Name: "none"},
+			{
+				Name: "fixed", Lock: &spec.Lock{Locks: 2, Lease: 4 * second},
+				Expect: spec.Expect{
+					Ready: &spec.Range{Least: f(3), Most: f(3)}, Restarts: &spec.Range{Least: f(0), Most: f(0)},
+					Starters: &spec.Range{Most: f(2)}, Spacing: &spec.Range{Least: f(0.5)}, Ratio: &spec.Range{Least: f(1), Most: f(1.5)},
+				},
+				Only: map[string]spec.Expect{"kind": {Grants: &spec.Range{Least: f(1), Most: f(1)}}},
+			},
+		},
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+	if s.Count() != 3 || s.CPU() != 6*time.Second {
+		t.Errorf("%d pods of %s, want 3 of 6s", s.Count(), s.CPU())
+	}
+	empty := s.WithoutWork()
+	if empty.CPU() != 0 || empty.Pods[0].Probes.Liveness != nil || empty.Pods[0].Probes.Readiness == nil || s.CPU() == 0 {
+		t.Errorf("without work: %+v", empty)
+	}
+	// A result keeps the scenario as JSON: nothing may get lost.
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back spec.Scenario
+	if err := json.Unmarshal(data, &back); err != nil || !reflect.DeepEqual(&back, want) {
+		t.Errorf("through JSON: %v\n%s", err, data)
+	}
+}
+
+func TestCommittedScenariosAreGood(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatal("no scenarios", err)
+	}
+	for _, path := range paths {
+		s, err := spec.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		} else if s.Name+".yaml" != filepath.Base(path) || s.Description == "" {
+			t.Errorf("%s: is named %q, described %q", path, s.Name, s.Description)
+		}
+	}
+}
+
+func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
+	t.Parallel()
+	swap := func(old, with string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%q is not in the good scenario", old)
+		}
+		return strings.Replace(good, old, with, 1)
+	}
+	tests := map[string]struct {
+		yaml string
+		want []string
+	}{
+		"empty":             {"", []string{"x.yaml: empty"}},
+		"only a comment":    {"# hello\n", []string{"x.yaml: empty"}},
+		"not YAML":          {"a: [", []string{"x.yaml: not YAML"}},
+		"two documents":     {good + "---\na: 1\n", []string{"more than one document"}},
+		"a list":            {"- a\n", []string{"x.yaml:1: scenario: want a mapping"}},
+		"missing":           {"name: a\n", []string{"node is missing", "pods is missing", "policies is missing"}},
+		"unknown key":       {swap("cores: 2", "cores: 2, gpus: 1"), []string{`x.yaml:2: node: unknown key "gpus"; known are cores`}},
+		"twice":             {swap("name: two", "name: two\nname: three"), []string{"x.yaml:2: scenario: name is given twice, first in line 1"}},
+		"no cores":          {swap("cores: 2", "cores: 0"), []string{`x.yaml:2: node.cores: "0" is not a whole number from 1`}},
+		"bad name":          {swap("name: a", "name: A b"), []string{"x.yaml:4: pods[0].name"}},
+		"same group":        {swap("name: b", "name: a"), []string{"x.yaml:12: pods[1]: a group named a is there already"}},
+		"same policy":       {swap("name: fixed", "name: none"), []string{"x.yaml:18: policies[1]: a policy named none is there already"}},
+		"negative cpu":      {swap("cpu: 3s", "cpu: -3s"), []string{"x.yaml:6: pods[0].startup.cpu", "negative"}},
+		"long cpu":          {swap("cpu: 3s", "cpu: 3h"), []string{"x.yaml:6: pods[0].startup.cpu: 3h is out of range"}},
+		"odd bytes":         {swap("64Mi", "64MB"), []string{`x.yaml:6: pods[0].startup.read: "64MB" is not an amount`}},
+		"too many bytes":    {swap("64Mi", "64Gi"), []string{"x.yaml:6: pods[0].startup.read: 64Gi is more than 16Gi"}},
+		"part of a second":  {swap("period: 5", "period: 1500ms"), []string{"x.yaml:8: pods[0].probes.liveness.period: 1.5s is not whole seconds"}},
+		"period of nothing": {swap("period: 5", "period: 0"), []string{"x.yaml:8: pods[0].probes.liveness.period: 0s is out of range"}},
+		"no failures":       {swap("failures: 2", "failures: 0"), []string{"x.yaml:8: pods[0].probes.liveness.failures"}},
+		"odd probes":        {swap("probes: none", "probes: off"), []string{"x.yaml:15: pods[1].probes: want a mapping"}},
+		"odd lock":          {swap("lock: none", "lock: some"), []string{`x.yaml:17: policies[0].lock: want none or {locks, lease}, not "some"`}},
+		"no lease":          {swap("{locks: 2, lease: 4}", "{locks: 2}"), []string{"x.yaml:19: policies[1].lock: lease is missing"}},
+		"short lease":       {swap("lease: 4", "lease: 500ms"), []string{"x.yaml:19: policies[1].lock.lease: 500ms is out of range"}},
+		"no locks":          {swap("locks: 2", "locks: 0"), []string{"x.yaml:19: policies[1].lock.locks"}},
+		"ready too many":    {swap("ready: all", "ready: 4"), []string{"x.yaml:20: policies[1].expect.ready: 4 is more than the 3 pods"}},
+		"odd range":         {swap("{most: 2}", "{max: 2}"), []string{`x.yaml:20: policies[1].expect.starters: unknown key "max"; known are least, most`}},
+		"empty range":       {swap("{most: 2}", "{}"), []string{"x.yaml:20: policies[1].expect.starters: empty"}},
+		"crossed range":     {swap("most: 1.5", "most: 0.5"), []string{"x.yaml:20: policies[1].expect.ratio: least 1 is above most 0.5"}},
+		"odd place":         {swap("kind:", "moon:"), []string{`x.yaml:20: policies[1].expect: unknown key "moon"`}},
+		"place in a place":  {swap("kind: {grants", "kind: {local"), []string{`x.yaml:20: policies[1].expect.kind: unknown key "local"`}},
+		"not a number":      {swap("most: 1.5", "most: .nan"), []string{"policies[1].expect.ratio.most"}},
+		"no pods":           {"name: a\nnode: {cores: 1}\npods: []\npolicies: []\n", []string{"x.yaml:3: pods: empty", "x.yaml:4: policies: empty"}},
+		"too many pods":     {swap("count: 2", "count: 1000"), []string{"x.yaml:4: pods: 1001 are too many"}},
+		"an alias": {"name: a\nnode: &n {cores: 1}\npods: *n\npolicies: *n\n", []string{
+			"x.yaml:3: pods: want a list (- …), not an alias (*n)", "x.yaml:4: policies",
+		}},
+		"all at once": {"name: 1\nnode: {cores: x}\nsize: 3\npods: 7\n", []string{
+			"x.yaml:1: name", "x.yaml:2: node.cores", `x.yaml:3: scenario: unknown key "size"`, "x.yaml:4: pods: want a list", "policies is missing",
+		}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, err := spec.Parse("x.yaml", []byte(test.yaml))
+			if err == nil {
+				t.Fatalf("no error, but %+v", s)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the answer lacks %q:\n%v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func TestSelect(t *testing.T) {
+	t.Parallel()
+	s, err := spec.Parse("good.yaml", []byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		names []string
+		want  []string
+		err   string
+	}{
+		"all":          {nil, []string{"none", "fixed"}, ""},
+		"one":          {[]string{"fixed"}, []string{"fixed"}, ""},
+		"order kept":   {[]string{"fixed", "none", "fixed"}, []string{"none", "fixed"}, ""},
+		"all unknown":  {[]string{"a", "none", "b"}, nil, "--policy a: the scenario two has no such policy; it has [none fixed]\n--policy b"},
+		"unknown once": {[]string{"a", "a"}, nil, "--policy a"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := s.Select(test.names...)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("error %v, want %q", err, test.err)
+				}
+				return
+			}
+			var names []string
+			for _, p := range got {
+				names = append(names, p.Name)
+			}
+			if err != nil || !reflect.DeepEqual(names, test.want) {
+				t.Errorf("got %v, %v, want %v", names, err, test.want)
+			}
+		})
+	}
+}
+
+func TestBytes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		want spec.Bytes
+		text string
+		bad  bool
+	}{
+		"0": {0, "0", false}, "1000": {1000, "1000", false}, "1024": {1024, "1Ki", false}, "64Mi": {64 << 20, "64Mi", false},
+		"1024Mi": {1 << 30, "1Gi", false}, "3Ki": {3072, "3Ki", false},
+		"": {bad: true}, "-1": {bad: true}, "1.5Mi": {bad: true}, "Mi": {bad: true}, "9223372036854775807Ki": {bad: true}, "1M": {bad: true},
+	}
+	for in, test := range tests {
+		got, err := spec.ParseBytes(in)
+		if (err != nil) != test.bad || got != test.want {
+			t.Errorf("%q: got %d, %v", in, got, err)
+		} else if err == nil && got.String() != test.text {
+			t.Errorf("%q: written as %s, want %s", in, got, test.text)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(good))
+	for _, path := range []string{"../herd.yaml", "../light.yaml"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("? [1]: 2"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := spec.Parse("f.yaml", data)
+		if err != nil {
+			if s != nil || err.Error() == "" {
+				t.Fatalf("an error that says %q beside %+v", err, s)
+			}
+			return
+		}
+		if s.Name == "" || s.Node.Cores < 1 || s.Count() < 1 || s.Count() > 1000 || len(s.Policies) == 0 || s.CPU() < 0 {
+			t.Fatalf("let through: %+v", s)
+		}
+	})
+}
