@@ -39,7 +39,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "interrupted")
 		code = exitInterrupted
 	case errors.As(err, &exit):
-		fmt.Fprintln(os.Stderr, err)
+		if err.Error() != "" {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		code = exit.ExitCode()
 	default:
 		fmt.Fprintln(os.Stderr, err)
@@ -91,6 +93,7 @@ func newApp() *cli.App {
 					&cli.StringSliceFlag{Name: "policy", Usage: "run only the policy `NAME`; repeatable (default: all)"},
 					&cli.StringFlag{Name: "give-up", Destination: &set.giveUp, Usage: "end a run without a lock that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "limit", Destination: &set.limit, Value: "15m", Usage: "end any run that is not Ready after `TIME`"},
+					&cli.StringFlag{Name: "cluster", Destination: &set.cluster, EnvVars: []string{"E2E_CLUSTER"}, Usage: "`NAME` of the kind cluster (default: the one of the e2e suite)"},
 					&cli.StringFlag{Name: "out", Destination: &set.out, Usage: "`FOLDER` for the report (default: _artifacts/scenarios/NAME-PLACE)"},
 				},
 				Action: func(c *cli.Context) error {

@@ -21,6 +21,9 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
+// onKind is the place that not every build has.
+const onKind = "kind"
+
 //go:embed *.yaml
 var committed embed.FS
 
@@ -31,6 +34,7 @@ type settings struct {
 	on            string
 	giveUp, limit string
 	out           string
+	cluster       string
 }
 
 // plan is settings that make sense.
@@ -40,11 +44,12 @@ type plan struct {
 	on            string
 	giveUp, limit time.Duration
 	out           string
+	cluster       string
 }
 
 // plan checks the settings and names everything that is wrong with them.
 func (s settings) plan() (plan, error) {
-	p := plan{on: s.on, out: s.out}
+	p := plan{on: s.on, out: s.out, cluster: s.cluster}
 	var problems []error
 	if len(s.names) != 1 {
 		problems = append(problems, fmt.Errorf("run: want the name of one scenario, not %d: see the command list", len(s.names)))
@@ -56,8 +61,8 @@ func (s settings) plan() (plan, error) {
 			problems = append(problems, err)
 		}
 	}
-	if s.on != local.On {
-		problems = append(problems, fmt.Errorf("--on %q: want local", s.on))
+	if s.on != local.On && s.on != onKind {
+		problems = append(problems, fmt.Errorf("--on %q: want %s or %s", s.on, local.On, onKind))
 	}
 	for _, d := range []struct {
 		flag, text string
@@ -148,6 +153,9 @@ func execute(ctx context.Context, p plan, progress live.Progress, out io.Writer)
 
 // open prepares the place that the plan names.
 func open(ctx context.Context, p plan, progress live.Progress) (place, error) {
+	if p.on == onKind {
+		return openKind(ctx, p, progress)
+	}
 	return local.New(ctx, p.scenario, local.Options{
 		GiveUp: p.giveUp, Limit: p.limit, Logs: filepath.Join(p.out, "logs"), Progress: progress,
 	})

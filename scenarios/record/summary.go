@@ -226,6 +226,18 @@ func spacing(pods []Pod, w What) *float64 {
 	return &least
 }
 
+// CPU is the CPU-seconds that the node was busy during the run, by its samples.
+func CPU(r *Run) float64 {
+	used, last := 0.0, 0.0
+	for _, s := range r.Samples {
+		if s.At > 0 && s.At <= r.Ended {
+			used += s.Busy * (s.At - max(0, last))
+		}
+		last = s.At
+	}
+	return used
+}
+
 // meanPressure weighs each sample with the time that it stands for.
 func meanPressure(samples []Sample) *float64 {
 	weighed, time := 0.0, 0.0

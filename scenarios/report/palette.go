@@ -16,7 +16,7 @@ func colours() []colour {
 		{"ink", "#1b2128", "#e8ebef"},
 		{"soft", "#5c6670", "#9aa5b1"},
 		{"waiting", "#b9c0c8", "#505a66"},
-		{"starting", "#e8a317", "#f0b840"},
+		{"starting", "#e8a317", "#d99f2b"},
 		{"ready", "#5aa9dc", "#3786bd"},
 		{"crash", "#c8451b", "#ff7f57"},
 		{"slot", "#1b2128", "#e8ebef"},
@@ -66,6 +66,7 @@ svg .starting{fill:var(--starting)}
 svg .ready{fill:var(--ready)}
 svg .backoff{fill:none;stroke:var(--crash);stroke-width:1.4;stroke-dasharray:1.5 3}
 svg .crash{fill:none;stroke:var(--crash);stroke-width:2;stroke-linecap:round}
+svg .crashedge{fill:none;stroke:var(--bg);stroke-width:5;stroke-linecap:round}
 svg .crashtext{fill:var(--crash)}
 svg .slot{fill:var(--slot)}
 svg .starters{fill:var(--starting)}

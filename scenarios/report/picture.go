@@ -18,7 +18,7 @@ func Picture(r *record.Result) []byte {
 	var s svg
 	y := 40.0
 	s.text("h1", margin, y, headlineOf(r))
-	y += 14
+	y += 4
 	plots := newPlots(r)
 	for i, p := range plots {
 		p.left, p.width, p.lane = margin+2, wide-2*margin-4, 30
@@ -27,7 +27,7 @@ func Picture(r *record.Result) []byte {
 		if n := len(p.run.Pods); n > 30 {
 			p.row = max(2, 240/float64(n))
 		}
-		y += 26
+		y += 34
 		s.text("h2", margin, y, panelTitle(r.Outcomes[i]))
 		s.text("body soft", margin, y+18, sentence(r.Outcomes[i]))
 		top := y + 44
@@ -37,7 +37,7 @@ func Picture(r *record.Result) []byte {
 		p.rows(&s, top)
 		p.marks(&s, top, bottom)
 		p.startersLane(&s, lane)
-		y = lane + p.lane
+		y = lane + p.lane + 8
 	}
 	height := y + 36
 	var out strings.Builder

@@ -144,8 +144,9 @@ func (p plot) pod(s *svg, pod *record.Pod, y float64) {
 			granted = math.NaN()
 		case record.Stopped:
 			c, x := min(3.2, bar/2), p.x(e.At)
-			s.path("crash", fmt.Sprintf("M%s %sl%s %[3]sm0 -%[3]sl-%[3]s %[3]s", num(x-c), num(mid-c), num(2*c)),
-				fmt.Sprintf("%s: stopped at %s s: %s", pod.Name, seconds(e.At), e.Note))
+			cross := fmt.Sprintf("M%s %sl%s %[3]sm0 -%[3]sl-%[3]s %[3]s", num(x-c), num(mid-c), num(2*c))
+			s.path("crashedge", cross, "") // sets it off from the bar
+			s.path("crash", cross, fmt.Sprintf("%s: stopped at %s s: %s", pod.Name, seconds(e.At), e.Note))
 		}
 	}
 	p.slot(s, pod.Name, granted, p.run.Ended, mid+bar/2)
@@ -182,9 +183,9 @@ func (p plot) labels(s *svg, pods []record.Pod, top float64) {
 		case to-from > wide && p.row >= 11 && (n.state == record.Serving || n.state == record.Starting):
 			s.text("inside", from+6, y, n.text)
 		case to-from > wide:
-			s.text("tag mid "+n.kind, (from+to)/2, y, n.text)
+			s.tag("mid "+n.kind, (from+to)/2, y, n.text)
 		case from-wide > p.left:
-			s.text("tag end "+n.kind, from-6, y, n.text)
+			s.tag("end "+n.kind, from-6, y, n.text)
 		default:
 			continue
 		}
@@ -201,7 +202,7 @@ func (p plot) firstCrash(s *svg, pods []record.Pod, top float64, used map[int]bo
 			if e.What != record.Stopped || used[row] {
 				continue
 			}
-			s.text("tag crashtext", p.x(e.At)+7, top+(float64(row)+0.5)*p.row+4, e.Note)
+			s.tag("crashtext", p.x(e.At)+7, top+(float64(row)+0.5)*p.row+4, e.Note)
 			return
 		}
 	}
@@ -215,7 +216,7 @@ func (p plot) firstSlot(s *svg, pods []record.Pod, top float64, used map[int]boo
 		if !ok || used[row] || p.row < 6 || p.x(at)-width(text, 11)-8 < p.left {
 			continue
 		}
-		s.text("tag end", p.x(at)-6, top+(float64(row)+0.5)*p.row+6, text)
+		s.tag("end", p.x(at)-6, top+(float64(row)+0.5)*p.row+6, text)
 		return
 	}
 }
@@ -274,7 +275,7 @@ func (p plot) startersLane(s *svg, top float64) {
 	for _, step := range steps {
 		if step.N == peak {
 			y := bottom - float64(peak)*scale
-			s.text("tag", p.x(step.At)+4, y-4, plural(peak, "starter", "starters")+" at once")
+			s.tag("", p.x(step.At)+4, y-4, plural(peak, "starter", "starters")+" at once")
 			break
 		}
 	}

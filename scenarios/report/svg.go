@@ -38,6 +38,21 @@ func (s *svg) text(class string, x, y float64, text string) {
 	fmt.Fprintf(s, `<text class="%s" x="%s" y="%s">%s</text>`, class, num(x), num(y), html.EscapeString(text))
 }
 
+// tag writes on a patch of the background, so that it reads on top of bars. The
+// patch is as wide as the text probably is; the outline of the text covers the rest.
+func (s *svg) tag(class string, x, y float64, text string) {
+	w := width(text, 11.5)
+	left := x
+	switch {
+	case strings.Contains(class, "end"):
+		left = x - w
+	case strings.Contains(class, "mid"):
+		left = x - w/2
+	}
+	s.rect("bg", left-2, y-9.5, w+4, 12, "")
+	s.text("tag "+class, x, y, text)
+}
+
 func (s *svg) end(element, tip string) {
 	if tip == "" {
 		s.WriteString("/>")
