@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
 
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/artifacts"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/cache"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/cluster"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/engine"
@@ -53,6 +55,7 @@ func newApp() *cli.App {
 				Action: on(func(ctx context.Context, c *cluster.Cluster) error { return c.Fresh(ctx) })},
 			{Name: "reboot", Usage: "reboot the worker", Flags: []cli.Flag{name},
 				Action: on(func(ctx context.Context, c *cluster.Cluster) error { return c.Reboot(ctx) })},
+			{Name: "dump", Usage: "write what the cluster knows, and its logs, to DIR", ArgsUsage: "DIR", Action: dump, Flags: []cli.Flag{name}},
 			{Name: "down", Usage: "delete the cluster", Action: down, Flags: []cli.Flag{name}},
 			{Name: "images", Usage: "build the components' images and check their sizes", Action: reportImages},
 		},
@@ -93,6 +96,17 @@ func up(c *cli.Context) error {
 	printHost(running.Engine)
 	fmt.Printf("export KUBECONFIG=%s\n", running.Kubeconfig)
 	return nil
+}
+
+func dump(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return errors.New("dump needs one argument: the folder to write to")
+	}
+	running, err := cluster.Open(c.Context, cluster.Options{Name: c.String("name")})
+	if err != nil {
+		return err
+	}
+	return artifacts.Dump(c.Context, running, c.Args().First())
 }
 
 func down(c *cli.Context) error {

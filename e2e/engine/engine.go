@@ -77,10 +77,18 @@ func (e *Engine) String() string {
 	}
 }
 
-// Stop ends a private engine and leaves the host's alone.
+// Stop ends a private engine and leaves the host's alone. It refuses while containers run: another
+// program may have a cluster in the same engine.
 func (e *Engine) Stop(ctx context.Context) error {
 	if e.private == nil {
 		return nil
+	}
+	running, err := e.Docker(ctx, "ps", "--format", "{{.Names}}")
+	if err != nil {
+		return fmt.Errorf("see what runs in the private engine: %w", err)
+	}
+	if running != "" {
+		return fmt.Errorf("leave the private engine running, containers run in it: %s", strings.Join(strings.Fields(running), ", "))
 	}
 	return e.private.stop(ctx)
 }

@@ -20,13 +20,15 @@ var (
 	recipe embed.FS
 )
 
+const repository = "pod-startup-lock/node"
+
 // builtRef is the name of the image that these sources make.
 func builtRef() (string, error) {
 	key, err := contentKey(recipe, runtime.Version()+" "+runtime.GOARCH)
 	if err != nil {
 		return "", fmt.Errorf("compute the key of the node image: %w", err)
 	}
-	return "pod-startup-lock/node:" + kubernetesVersion + "-" + key, nil
+	return repository + ":" + kubernetesVersion + "-" + key, nil
 }
 
 // contentKey is a hash over names and contents, tests left out, in an order that is always the same.

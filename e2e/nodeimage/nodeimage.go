@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/cache"
@@ -54,6 +55,7 @@ func Ensure(ctx context.Context, e *engine.Engine) (string, error) {
 	if err := newBuilder(e, dir).build(ctx, ref); err != nil {
 		return "", fmt.Errorf("build the node image (or name one with E2E_NODE_IMAGE): %w", err)
 	}
+	forgetOlder(ctx, e, ref)
 	if e.Private() {
 		return ref, nil // its data is in the cache folder already
 	}
@@ -77,6 +79,26 @@ func restore(ctx context.Context, e *engine.Engine, archive, ref string) error {
 		}
 		return nil
 	})
+}
+
+// forgetOlder removes the images of earlier sources, a gigabyte each; one that a cluster runs stays.
+func forgetOlder(ctx context.Context, e *engine.Engine, ref string) {
+	list, err := e.Docker(ctx, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", repository)
+	if err != nil {
+		progress.Note(ctx, "leave older node images: %v", err)
+		return
+	}
+	for _, older := range strings.Fields(list) {
+		if older == ref {
+			continue
+		}
+		if users, err := e.Docker(ctx, "ps", "--all", "--quiet", "--filter", "ancestor="+older); err == nil && users != "" {
+			continue
+		}
+		if _, err := e.Docker(ctx, "rmi", older); err != nil {
+			progress.Note(ctx, "keep the older node image %s: %v", older, err)
+		}
+	}
 }
 
 func has(ctx context.Context, e *engine.Engine, ref string) bool {
