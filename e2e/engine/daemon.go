@@ -76,19 +76,22 @@ func (d *daemon) start(ctx context.Context) error {
 
 // possible names everything that is missing at once.
 func (d *daemon) possible() error {
-	var missing []error
 	if runtime.GOOS != "linux" {
 		return fmt.Errorf("needs Linux, this is %s", runtime.GOOS)
 	}
+	var missing []string
 	if os.Geteuid() != 0 {
-		missing = append(missing, errors.New("needs root: run as root"))
+		missing = append(missing, "to be root")
 	}
 	for _, tool := range []string{"dockerd", "containerd", "runc", "iptables"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing = append(missing, fmt.Errorf("needs %s: apt-get install docker.io iptables", tool))
+			missing = append(missing, tool)
 		}
 	}
-	return errors.Join(missing...)
+	if missing != nil {
+		return fmt.Errorf("needs %s (on Debian as root: apt-get install docker.io iptables)", strings.Join(missing, ", "))
+	}
+	return nil
 }
 
 // buildRuntime compiles the runtime that asks for no capability that this host lacks.

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,14 +100,17 @@ func (b builder) pack(ctx context.Context, root string) (string, error) {
 
 // missingTools names everything that a build needs and this machine lacks, at once.
 func missingTools() error {
-	var missing []error
+	var missing []string
 	if os.Geteuid() != 0 {
-		missing = append(missing, errors.New("needs root: debootstrap makes files of many owners"))
+		missing = append(missing, "to be root (debootstrap makes files of many owners)")
 	}
-	for tool, from := range map[string]string{"debootstrap": "debootstrap", "tar": "tar", "go": "golang"} {
+	for _, tool := range []string{"debootstrap", "tar", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			missing = append(missing, fmt.Errorf("needs %s: apt-get install %s", tool, from))
+			missing = append(missing, tool)
 		}
 	}
-	return errors.Join(missing...)
+	if missing != nil {
+		return fmt.Errorf("needs %s (on Debian as root: apt-get install debootstrap tar golang)", strings.Join(missing, ", "))
+	}
+	return nil
 }
