@@ -1,6 +1,7 @@
 package slots
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -303,4 +304,29 @@ func TestRestoreRefusesWhatMakesNoSense(t *testing.T) {
 			t.Errorf("%s: restored", name)
 		}
 	}
+}
+
+// FuzzRestore feeds what a damaged state file may hold: it is refused, or the
+// table works.
+func FuzzRestore(f *testing.F) {
+	f.Add([]byte(`{"claims":[{"id":"1","pod":{"uid":"a"},"weight":1,"lease":1000000000,"claimedAt":"2026-01-01T00:00:00Z","expiresAt":"2026-01-01T00:00:01Z"}]}`))
+	f.Add([]byte(`{"claims":[{"id":"1","weight":9,"lease":-1}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s Snapshot
+		if json.Unmarshal(b, &s) != nil {
+			return
+		}
+		table, err := Restore(Config{Grace: time.Second, Aging: time.Second, NewID: func() string { return "new" }}, 1, epoch, s)
+		if err != nil {
+			return
+		}
+		for range len(s.Claims) + 1 {
+			if next, ok := table.Next(); ok {
+				table.Advance(next)
+			}
+		}
+		if _, ok := table.Next(); ok || table.Held() != 0 || table.Waiting() != 0 {
+			t.Errorf("%s: something never ends", b)
+		}
+	})
 }
