@@ -225,7 +225,9 @@ func TestTable(t *testing.T) {
 		}},
 		{"time that runs backwards ends nothing and adds nothing", 1, func(s *story) {
 			s.ask(100, "a")
-			s.ask(0, "b")
+			s.ask(101, "b")
+			s.ask(0, "c")
+			s.queued("b c")
 			s.Advance(at(104))
 			s.told("granted a")
 			s.Advance(at(105))
