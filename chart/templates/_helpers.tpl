@@ -1,0 +1,93 @@
+{{/* Names, labels, images: what more than one template needs. */}}
+
+{{- define "pod-startup-lock.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "pod-startup-lock.fullname" -}}
+{{- $name := include "pod-startup-lock.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{/* What finds our pods. It must never change: a DaemonSet's selector is immutable. */}}
+{{- define "pod-startup-lock.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "pod-startup-lock.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "pod-startup-lock.labels" -}}
+{{ include "pod-startup-lock.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: pod-startup-lock
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "pod-startup-lock.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "pod-startup-lock.fullname" .) "default" .Values.serviceAccount.create) }}
+{{- end }}
+
+{{/* An image reference, from (dict "image" .Values.image "root" .). */}}
+{{- define "pod-startup-lock.image" -}}
+{{- $image := .image }}
+{{- with $image.registry }}{{ . }}/{{ end }}{{ $image.repository }}
+{{- if $image.digest }}@{{ $image.digest }}{{ else }}:{{ $image.tag | default .root.Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{/* Nine tenths of a memory quantity in bytes; empty when it is in a form not worth reading. */}}
+{{- define "pod-startup-lock.goMemoryLimit" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 }}
+{{- $quantity := toString . }}
+{{- if regexMatch "^[0-9]+([.][0-9]+)?([kMG]|[KMG]i)?$" $quantity }}
+{{- $number := regexFind "^[0-9.]+" $quantity }}
+{{- mulf (float64 $number) (float64 (get $units (trimPrefix $number $quantity))) 0.9 | int64 }}
+{{- end }}
+{{- end }}
+
+{{/* What Pod Security "restricted" wants of a container, and a bit more. */}}
+{{- define "pod-startup-lock.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+capabilities:
+  drop: [ALL]
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{/* The init container that makes a pod wait for its slot, as an item of a list. */}}
+{{- define "pod-startup-lock.initContainer" -}}
+- name: startup-lock
+  image: {{ include "pod-startup-lock.image" (dict "image" .Values.initImage "root" .) }}
+  imagePullPolicy: {{ .Values.initImage.pullPolicy }}
+  args:
+    - --host={{ include "pod-startup-lock.fullname" . }}.{{ .Release.Namespace }}.svc
+    - --port={{ .Values.service.port }}
+  env:
+    - name: POD_NAMESPACE
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.namespace
+    - name: POD_NAME
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.name
+    - name: POD_UID
+      valueFrom:
+        fieldRef:
+          fieldPath: metadata.uid
+  {{- with .Values.initResources }}
+  resources:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  securityContext:
+    {{- include "pod-startup-lock.securityContext" . | nindent 4 }}
+{{- end }}
