@@ -148,7 +148,7 @@ func TestTable(t *testing.T) {
 	want := `policy   Ready      all Ready        mean     × bound   restarts   most starters   most grants   inversions
 none     0 of 24    not after 30 s   –        –         24         24              –             –
 fixed    24 of 24   95.5 s           49.5 s   23.88     0          1               1             0
-node bound 4.00 s = (6.0 CPU-s of the applications + 1.0 to start them) / (2 cores − 0.25 in use without them)
+node bound 4.00 s = (6.0 CPU-s of the applications + 1.00 to start them) / (2 cores − 0.25 in use without them)
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &out, want)

@@ -35,7 +35,7 @@ func Table(out io.Writer, r *record.Result) {
 	}
 	table.Flush()
 	if b := r.Bound; b != nil {
-		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.1f to start them) / (%g cores − %.2f in use without them)\n",
+		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.2f to start them) / (%g cores − %.2f in use without them)\n",
 			seconds(b.Seconds()), b.Applications, b.Overhead, b.Cores, b.Idle)
 	}
 }

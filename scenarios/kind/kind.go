@@ -1,0 +1,229 @@
+// Package kind runs a herd as pods on a real kind cluster: the worker is taken
+// away, the pods are created, and when it comes back as a fresh node all of them
+// flood in at once.
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/cluster"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/images"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/install"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/live"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/machine"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+// On is the name of this place in records.
+const On = "kind"
+
+const (
+	// tag is of the images, which exist nowhere but on the cluster's nodes.
+	tag = "scenarios"
+	// release is the chart's release, its namespace and, by the chart's rules, its Service.
+	release = "pod-startup-lock"
+	// lockPort is the chart's default.
+	lockPort = 8888
+	// idleTime is how long the cluster's use without the herd is measured: its
+	// components have periods of seconds.
+	idleTime = 15 * time.Second
+	// tailTime is how long the node goes on working for pods that are Ready.
+	tailTime = 5 * time.Second
+)
+
+// AppImage is the application of the pods, to be built and loaded like the
+// components' own images.
+func AppImage(tag string) images.Component {
+	return images.Component{Name: "psl-app", Package: "./scenarios/app", Tag: tag}
+}
+
+// Options are how herds are run from the command line.
+type Options struct {
+	// Cluster is the cluster's name; empty is the one of the e2e suite.
+	Cluster string
+	// GiveUp ends a run without a lock that is not Ready by then; 0 means never.
+	GiveUp time.Duration
+	// Limit ends any run that is not Ready by then; 0 means never.
+	Limit time.Duration
+	// Progress is told what happens.
+	Progress live.Progress
+}
+
+// Node is the worker of a kind cluster as the node that the herd lands on.
+type Node struct {
+	scenario *spec.Scenario
+	opts     Options
+	cluster  *cluster.Cluster
+	chart    string
+	herd     Herd
+	meter    *machine.Meter
+}
+
+// New brings a cluster up, or finds it running, and loads the images.
+func New(ctx context.Context, s *spec.Scenario, opts Options) (*Node, error) {
+	n := &Node{scenario: s, opts: opts, meter: machine.NewMeter(nil)}
+	ctx = n.quiet(ctx, opts.Progress)
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return nil, fmt.Errorf("find the chart (run this within the project's folder): %w", err)
+	}
+	n.chart = strings.TrimSpace(string(root)) + "/chart"
+	if n.cluster, err = cluster.Up(ctx, cluster.Options{Name: opts.Cluster}); err != nil {
+		return nil, err
+	}
+	opts.Progress.Note("building and loading the images")
+	var built []images.Image
+	for _, c := range []images.Component{
+		{Name: "lock", Package: "./components/lock", Tag: tag},
+		{Name: "init", Package: "./components/init", Tag: tag},
+		AppImage(tag),
+	} {
+		image, err := images.Build(ctx, c, images.Linux(runtime.GOARCH))
+		if err != nil {
+			return nil, err
+		}
+		built = append(built, image)
+	}
+	if err := n.cluster.LoadImages(ctx, built...); err != nil {
+		return nil, err
+	}
+	n.herd = Herd{InitImage: built[1].Ref, AppImage: built[2].Ref, Progress: opts.Progress}
+	return n, nil
+}
+
+// Close leaves the cluster as it is, for the next run.
+func (n *Node) Close() error {
+	n.opts.Progress.Note("the cluster %s goes on running: go run ./e2e down --name %[1]s removes it", n.cluster.Name)
+	return nil
+}
+
+// Machine describes the node.
+func (n *Node) Machine() record.Machine {
+	m := machine.Describe(fmt.Sprintf("fresh worker of a kind cluster, on one machine with its control plane; %d cores for both", runtime.NumCPU()))
+	if n.scenario.Node.Cores != m.Cores {
+		m.Node += fmt.Sprintf(" (the scenario wants %d: a kind node cannot be limited)", n.scenario.Node.Cores)
+	}
+	return m
+}
+
+// Bound measures the terms of the node bound: the cluster's use without the
+// herd, then what the same herd costs with no work in it.
+func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
+	b := &record.Bound{Applications: n.scenario.CPU().Seconds(), Cores: float64(runtime.NumCPU())}
+	n.opts.Progress.Note("measuring for %s what the cluster uses without the herd", idleTime)
+	used, err := n.busyBeyond(ctx, 0, idleTime)
+	if err != nil {
+		return nil, err
+	}
+	b.Idle = used / idleTime.Seconds()
+
+	if err := n.uninstall(ctx); err != nil {
+		return nil, err
+	}
+	// What the node does for a pod does not end when the pod is Ready.
+	var tail float64
+	var tailErr error
+	herd := n.herd
+	herd.Done = func(ctx context.Context, _ string, _ *record.Run) {
+		tail, tailErr = n.busyBeyond(ctx, b.Idle, tailTime)
+	}
+	empty := n.scenario.WithoutWork()
+	run, err := herd.Run(n.quiet(ctx, nil), n.cluster, empty, empty.Policies[0], n.opts.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("run the herd without work: %w", err)
+	}
+	if run.GaveUp {
+		return nil, errors.New("the herd without work did not become Ready: this machine cannot run the scenario")
+	}
+	if tailErr != nil {
+		return nil, tailErr
+	}
+	b.Overhead = max(0, record.CPU(run)-b.Idle*run.Ended+tail)
+	if len(run.Samples) == 0 {
+		b.Note = "the cost of starting pods counts as 0: this machine does not tell its CPU use"
+	}
+	return b, nil
+}
+
+// busyBeyond is the CPU-seconds that the machine uses in a time, beyond so many cores.
+func (n *Node) busyBeyond(ctx context.Context, cores float64, long time.Duration) (float64, error) {
+	before, err := n.cluster.Busy(ctx)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	select {
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-time.After(long):
+	}
+	after, err := n.cluster.Busy(ctx)
+	if err != nil {
+		return 0, err
+	}
+	// For the time asked for, as the commands that read the figures take a while themselves.
+	return ((after-before)/time.Since(began).Seconds() - cores) * long.Seconds(), nil
+}
+
+// Run runs the herd under a policy; the chart is installed for one with a lock.
+func (n *Node) Run(ctx context.Context, policy spec.Policy) (*record.Run, error) {
+	limit := n.opts.Limit
+	if policy.Lock == nil && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
+		limit = n.opts.GiveUp
+	}
+	herd := n.herd
+	if policy.Lock == nil {
+		if err := n.uninstall(ctx); err != nil {
+			return nil, err
+		}
+	} else {
+		n.opts.Progress.Note("installing the chart: %s", policy.Lock)
+		if _, err := install.Install(ctx, n.release(policy.Lock)); err != nil {
+			return nil, err
+		}
+		herd.Lock = Lock{Namespace: release, Service: release, Port: lockPort, Selector: "app.kubernetes.io/instance=" + release}
+	}
+	return herd.Run(n.quiet(ctx, nil), n.cluster, n.scenario, policy, limit)
+}
+
+func (n *Node) uninstall(ctx context.Context) error {
+	return install.Uninstall(ctx, n.release(nil))
+}
+
+// release is the chart with a policy's settings.
+func (n *Node) release(l *spec.Lock) install.Options {
+	o := install.Options{Kubeconfig: n.cluster.Kubeconfig, Namespace: release, Release: release, Chart: n.chart}
+	if l != nil {
+		o.Values = map[string]any{
+			"image": map[string]any{"tag": tag, "pullPolicy": "Never"},
+			"lock":  map[string]any{"locks": l.Locks, "lease": l.Lease.String()},
+		}
+	}
+	return o
+}
+
+// quiet hands the steps of the cluster to the progress, or keeps them from being
+// written into the middle of a live timeline.
+func (n *Node) quiet(ctx context.Context, to live.Progress) context.Context {
+	if to == nil {
+		return progress.New(io.Discard).Into(ctx)
+	}
+	return progress.New(notes{to}).Into(ctx)
+}
+
+// notes is a writer of whole lines to a progress.
+type notes struct{ live.Progress }
+
+func (n notes) Write(line []byte) (int, error) {
+	n.Note("%s", strings.TrimRight(string(line), "\n"))
+	return len(line), nil
+}

@@ -1,0 +1,85 @@
+// seen.go finds out what happened to a pod from two of its states.
+
+package kind
+
+import (
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+)
+
+// seen is what is known of a pod so far.
+type seen struct {
+	running  string // the container that runs, by its id
+	restarts int32
+	ready    bool
+}
+
+// happening is something that happened, and when.
+type happening struct {
+	at   time.Time
+	what record.What
+	note string
+}
+
+// update compares the pod with what is known and tells the difference.
+func (s *seen) update(pod *corev1.Pod, now time.Time) []happening {
+	var news []happening
+	add := func(at time.Time, what record.What, note string) { news = append(news, happening{at, what, note}) }
+	for _, c := range pod.Status.ContainerStatuses {
+		if c.Name != appName {
+			continue
+		}
+		if t := c.LastTerminationState.Terminated; t != nil && s.running == t.ContainerID && s.running != "" {
+			add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+			s.running, s.ready = "", false
+		}
+		if t := c.State.Terminated; t != nil && s.running == t.ContainerID && s.running != "" {
+			add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+			s.running, s.ready = "", false
+		}
+		if r := c.State.Running; r != nil && s.running != c.ContainerID {
+			// A container that came and went between two states of the pod.
+			if t := c.LastTerminationState.Terminated; t != nil && c.RestartCount > s.restarts+1 {
+				add(moment(t.StartedAt.Time, now), record.Started, "")
+				add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+			}
+			add(moment(r.StartedAt.Time, now), record.Started, "")
+			s.running, s.ready = c.ContainerID, false
+		}
+		s.restarts = c.RestartCount
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type != corev1.PodReady || s.running == "" || s.ready == (c.Status == corev1.ConditionTrue) {
+			continue
+		}
+		if s.ready = !s.ready; s.ready {
+			add(moment(c.LastTransitionTime.Time, now), record.Ready, "")
+		} else {
+			add(moment(c.LastTransitionTime.Time, now), record.Unready, "")
+		}
+	}
+	return news
+}
+
+// moment is when something happened that the status dates to a whole second and
+// that was heard of later: within that second, and not after it was heard.
+func moment(status, heard time.Time) time.Time {
+	if status.IsZero() || heard.Before(status) {
+		return heard
+	}
+	if end := status.Add(time.Second); heard.After(end) {
+		return end
+	}
+	return heard
+}
+
+func ending(t *corev1.ContainerStateTerminated) string {
+	if t.Reason != "" && t.Reason != "Error" && t.Reason != "Completed" {
+		return fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
+	}
+	return fmt.Sprintf("exit code %d", t.ExitCode)
+}
