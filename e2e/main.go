@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"runtime"
 	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/urfave/cli/v2"
+	"sigs.k8s.io/yaml"
 
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/artifacts"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/cache"
@@ -57,7 +60,11 @@ func newApp() *cli.App {
 				Action: on(func(ctx context.Context, c *cluster.Cluster) error { return c.Reboot(ctx) })},
 			{Name: "dump", Usage: "write what the cluster knows, and its logs, to DIR", ArgsUsage: "DIR", Action: dump, Flags: []cli.Flag{name}},
 			{Name: "down", Usage: "delete the cluster", Action: down, Flags: []cli.Flag{name}},
-			{Name: "images", Usage: "build the components' images and check their sizes", Action: reportImages},
+			{Name: "images", Usage: "build the components' images, and check their sizes or save them", Action: buildImages,
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "save", Usage: "write them to `FILE`, as docker save does"},
+					&cli.StringFlag{Name: "arch", Usage: "`ARCHITECTURE` of the saved images", Value: runtime.GOARCH},
+				}},
 		},
 	}
 }
@@ -113,13 +120,48 @@ func down(c *cli.Context) error {
 	return cluster.Delete(c.Context, cluster.Options{Name: c.String("name")})
 }
 
-// reportImages holds the images of what runs beside every pod against the promised size.
-func reportImages(c *cli.Context) error {
-	const limit = 12 // megabytes, uncompressed
-	return images.Report(c.Context, os.Stdout, limit, []images.Component{
-		{Name: "lock", Package: "./components/lock"},
-		{Name: "init", Package: "./components/init"},
-	}, []v1.Platform{images.Linux("amd64"), images.Linux("arm64")})
+// components are what the chart puts into a cluster, under the tag that it asks for.
+func components(root string) ([]images.Component, error) {
+	b, err := os.ReadFile(filepath.Join(root, "chart", "Chart.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("read the chart's version (run this in the project's folder): %w", err)
+	}
+	var chart struct{ AppVersion string }
+	if err := yaml.Unmarshal(b, &chart); err != nil {
+		return nil, fmt.Errorf("read the chart's version: %w", err)
+	}
+	return []images.Component{
+		{Name: "lock", Package: "./components/lock", Tag: chart.AppVersion},
+		{Name: "init", Package: "./components/init", Tag: chart.AppVersion},
+	}, nil
+}
+
+// buildImages saves the images of this machine's architecture, or holds those
+// of all against the promised size.
+func buildImages(c *cli.Context) error {
+	list, err := components(".")
+	if err != nil {
+		return err
+	}
+	file := c.String("save")
+	if file == "" {
+		const limit = 12 // megabytes, uncompressed
+		return images.Report(c.Context, os.Stdout, limit, list, []v1.Platform{images.Linux("amd64"), images.Linux("arm64")})
+	}
+	var built []images.Image
+	for _, component := range list {
+		image, err := images.Build(c.Context, component, images.Linux(c.String("arch")))
+		if err != nil {
+			return err
+		}
+		built = append(built, image)
+		fmt.Println(image.Ref)
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("save the images: %w", err)
+	}
+	return errors.Join(images.Archive(out, built...), out.Close())
 }
 
 func theEngine(ctx context.Context) (*engine.Engine, error) {
