@@ -59,8 +59,7 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	w := newWaiter(lockapi.NewClient(cfg.address(), httpClient), cfg, log)
 	end, err := w.wait(ctx)
 
-	var signalled *daemon.Signalled
-	if errors.As(err, &signalled) {
+	if signalled, ok := errors.AsType[*daemon.Signalled](err); ok {
 		log.Info("gave up waiting", "signal", signalled.Signal.String())
 		return cli.Exit("", 128+int(signalled.Signal))
 	}

@@ -28,13 +28,13 @@ func runInstead() {
 	}
 }
 
-// command is init with a clean environment.
+// command is init with a clean environment, and patience: this machine may be busy.
 func command(t *testing.T, env []string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append([]string{asInit + "=1", "GOCOVERDIR=" + t.TempDir()}, env...)
+	cmd.Env = append([]string{asInit + "=1", "GOCOVERDIR=" + t.TempDir(), "PSL_LOCK_CHECK_TIMEOUT=20"}, env...)
 	var stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stderr, &stderr
 	return cmd, &stderr
@@ -42,8 +42,7 @@ func command(t *testing.T, env []string, args ...string) (*exec.Cmd, *bytes.Buff
 
 func exitCode(t *testing.T, err error) int {
 	t.Helper()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode()
 	}
 	if err != nil {
@@ -159,7 +158,7 @@ func TestSignals(t *testing.T) {
 				}
 			}
 			host, port := listen(t, lock)
-			cmd, output := command(t, nil, "--host", host, "--port", port, "--check-timeout", "20")
+			cmd, output := command(t, nil, "--host", host, "--port", port)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +170,8 @@ func TestSignals(t *testing.T) {
 			if code := exitCode(t, cmd.Wait()); code != want {
 				t.Errorf("exit code %d, want %d\n%s", code, want, output)
 			}
-			if took := time.Since(sent); took > time.Second {
+			// TestStopGivesUpThePlace has the exact bound; this one allows for a machine that is busy.
+			if took := time.Since(sent); took > 3*time.Second {
 				t.Errorf("took %s to stop", took)
 			}
 			if r := lock.requests(); r[len(r)-1].Release != "p1" {
@@ -190,7 +190,7 @@ func TestTerminationLog(t *testing.T) {
 	}
 	host, port := listen(t, newScript(grant("secret")))
 	for _, path := range []string{there, absent, dir, ""} {
-		cmd, output := command(t, nil, "--host", host, "--port", port, "--check-timeout", "20", "--termination-log", path)
+		cmd, output := command(t, nil, "--host", host, "--port", port, "--termination-log", path)
 		if code := exitCode(t, cmd.Run()); code != 0 || strings.Contains(output.String(), "secret") {
 			t.Errorf("%q: exit code %d\n%s", path, code, output)
 		}

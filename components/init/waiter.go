@@ -68,8 +68,7 @@ func (w *waiter) wait(ctx context.Context) (ending, error) {
 			return ending{}, context.Cause(ctx)
 		}
 		if err != nil {
-			var refused *lockapi.RefusedError
-			if errors.As(err, &refused) {
+			if _, refused := errors.AsType[*lockapi.RefusedError](err); refused {
 				return w.startWithout(ctx, "the lock refuses the claim", err)
 			}
 			w.away(err)

@@ -61,11 +61,11 @@ func TestQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, r := range lock.requests() {
-			wantWait := 25 * time.Second
+			at, wantWait := time.Duration(i-1)*25*time.Second, 25*time.Second
 			if i == 0 {
-				wantWait = 0 // the place is to be known at once
+				at, wantWait = 0, 0 // the place is to be known at once
 			}
-			want := asked{at: min(time.Duration(max(i-1, 0))*25, 75) * time.Second, path: "/v1/acquire?duration=4",
+			want := asked{at: at, path: "/v1/acquire?duration=4",
 				AcquireRequest: lockapi.AcquireRequest{Pod: w.cfg.Pod, Weight: 2, Priority: 5, ReleaseOn: "ready", Wait: lockapi.Duration(wantWait)}}
 			if !reflect.DeepEqual(r, want) {
 				t.Errorf("request %d:\n got %+v\nwant %+v", i, r, want)
