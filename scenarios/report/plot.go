@@ -189,10 +189,18 @@ func (p plot) labels(s *svg, pods []record.Pod, top float64) {
 		default:
 			continue
 		}
-		used[row] = true
+		p.occupy(used, row)
 	}
 	p.firstCrash(s, pods, top, used)
 	p.firstSlot(s, pods, top, used)
+}
+
+// occupy notes that a label stands in a row; where rows are thin it covers its neighbours too.
+func (p plot) occupy(used map[int]bool, row int) {
+	around := int(13 / p.row)
+	for r := row - around; r <= row+around; r++ {
+		used[r] = true
+	}
 }
 
 // firstCrash says once what a cross means, beside the first one in a row without a label.
@@ -203,6 +211,7 @@ func (p plot) firstCrash(s *svg, pods []record.Pod, top float64, used map[int]bo
 				continue
 			}
 			s.tag("crashtext", p.x(e.At)+7, top+(float64(row)+0.5)*p.row+4, e.Note)
+			p.occupy(used, row)
 			return
 		}
 	}

@@ -61,12 +61,12 @@ func (p *Pod) Run(ctx context.Context) error {
 			return fmt.Errorf("start the application: %w", err)
 		}
 		p.Tell(record.Started, "")
-		why := p.serve(ctx, app)
+		why, killed := p.serve(ctx, app)
 		if ctx.Err() != nil {
 			return nil
 		}
 		p.Tell(record.Stopped, why)
-		if !sleep(ctx, delay.next(time.Now())) {
+		if !sleep(ctx, delay.next(time.Now(), killed)) {
 			return nil
 		}
 	}
@@ -86,7 +86,7 @@ func (p *Pod) initialize(ctx context.Context) error {
 			return nil
 		case <-c.Done():
 		}
-		if c.Err() == nil || !sleep(ctx, delay.next(time.Now())) {
+		if c.Err() == nil || !sleep(ctx, delay.next(time.Now(), false)) {
 			return nil
 		}
 	}
@@ -94,7 +94,7 @@ func (p *Pod) initialize(ctx context.Context) error {
 
 // serve probes the application until it ends, is killed, or the context ends;
 // it says why. The application has ended when serve returns.
-func (p *Pod) serve(ctx context.Context, app Container) string {
+func (p *Pod) serve(ctx context.Context, app Container) (why string, killed bool) {
 	probing, stop := context.WithCancel(ctx)
 	var probes sync.WaitGroup
 	dead := make(chan struct{})
@@ -123,7 +123,7 @@ func (p *Pod) serve(ctx context.Context, app Container) string {
 		p.Tell(record.Ready, "no readiness probe")
 	}
 
-	why, patience := "", time.Duration(0)
+	patience := time.Duration(0)
 	select {
 	case <-ctx.Done():
 	case <-app.Done():
@@ -131,12 +131,12 @@ func (p *Pod) serve(ctx context.Context, app Container) string {
 			why = app.Err().Error()
 		}
 	case <-dead:
-		why, patience = fmt.Sprintf("liveness probe failed %d times", p.Probes.Liveness.Failures), grace
+		why, killed, patience = fmt.Sprintf("liveness probe failed %d times", p.Probes.Liveness.Failures), true, grace
 	}
 	stop()
 	probes.Wait() // so that nothing is told of the application after its end
 	app.Stop(patience)
-	return why
+	return why, killed
 }
 
 // watch makes one kind of probe and tells changes of its verdict, which is
