@@ -96,7 +96,7 @@ func TestSettingsNoteWhatTheyCannotRead(t *testing.T) {
 
 func TestLogging(t *testing.T) {
 	t.Parallel()
-	for level, lines := range map[string]int{"debug": 3, "INFO": 2, "warning": 1, "warn": 1, "error": 0} {
+	for level, lines := range map[string]int{"debug": 3, "INFO": 2, "": 2, "warning": 1, "warn": 1, "error": 0} {
 		for format, want := range map[string]string{"text": "msg=c", "json": `"msg":"c"`} {
 			l := Logging{Level: level, Format: format}
 			var p Problems

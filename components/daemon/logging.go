@@ -30,7 +30,7 @@ func (l *Logging) Validate(p *Problems) {
 	if _, err := l.level(); err != nil {
 		p.Add("--log-level %q: want debug, info, warn or error", l.Level)
 	}
-	if l.Format != "text" && l.Format != "json" {
+	if l.Format != "" && l.Format != "text" && l.Format != "json" {
 		p.Add("--log-format %q: want text or json", l.Format)
 	}
 }
@@ -50,6 +50,9 @@ func (l *Logging) Logger(w io.Writer) (*slog.Logger, error) {
 
 func (l *Logging) level() (slog.Level, error) {
 	var level slog.Level
+	if l.Level == "" { // an environment variable that is there, and empty
+		return level, nil
+	}
 	// The 2.x generation also knew "warning".
 	name := strings.TrimSuffix(strings.ToLower(l.Level), "ing")
 	err := level.UnmarshalText([]byte(name))
