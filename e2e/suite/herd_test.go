@@ -1,0 +1,200 @@
+//go:build e2e
+
+package suite
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/e2e-framework/klient"
+	"sigs.k8s.io/e2e-framework/pkg/envconf"
+	"sigs.k8s.io/e2e-framework/pkg/features"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/artifacts"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/kind"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/machine"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/report"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
+)
+
+// giveUp is enough to see a herd without a lock trample itself.
+const giveUp = 100 * time.Second
+
+func TestHerdWithoutALockFightsAndIsRestarted(t *testing.T) {
+	suite.Test(t, features.New("24 pods of 3 CPU-seconds, no init container").
+		Assess("land on a fresh node and fight", suite.lands("herd.yaml", "none", giveUp)).
+		Feature())
+}
+
+func TestHerdWithALockStartsOneAfterAnother(t *testing.T) {
+	suite.Test(t, features.New("24 pods of 3 CPU-seconds, one slot").
+		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			suite.install(ctx, t, map[string]any{"locks": 1, "lease": "4s"})
+			return ctx
+		}).
+		Assess("land on a fresh node and start in order", suite.lands("herd.yaml", "fixed", 5*time.Minute)).
+		Assess("and an operator can ask who did", suite.status).
+		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			suite.uninstall(ctx, t)
+			return ctx
+		}).
+		Feature())
+}
+
+func TestLightPodsStartASecondApart(t *testing.T) {
+	suite.Test(t, features.New("40 light pods, one slot of a second").
+		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			suite.install(ctx, t, map[string]any{"locks": 1, "lease": "1s"})
+			return ctx
+		}).
+		Assess("land on a fresh node and are paced", suite.lands("light.yaml", "paced", 5*time.Minute)).
+		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			suite.uninstall(ctx, t)
+			return ctx
+		}).
+		Feature())
+}
+
+// lands runs a scenario's herd on a fresh worker and holds it to what the scenario expects.
+func (r *runner) lands(file, policyName string, limit time.Duration) features.Func {
+	return func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+		s, err := spec.ReadFile(filepath.Join(r.root, "scenarios", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		policies, err := s.Select(policyName)
+		if err != nil {
+			t.Fatal(err)
+		}
+		herd := r.herd
+		herd.Done = func(ctx context.Context, namespace string, run *record.Run) {
+			r.judge(ctx, t, s, namespace, run)
+			if t.Failed() {
+				r.dump(ctx, t, namespace)
+			}
+		}
+		if _, err := herd.Run(ctx, r.cluster, s, policies[0], limit); err != nil {
+			r.dump(ctx, t)
+			t.Fatal(err)
+		}
+		return ctx
+	}
+}
+
+// judge checks a run and leaves its report beside the artifacts.
+func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, namespace string, run *record.Run) {
+	result := &record.Result{Version: 1, Made: run.Appeared, On: kind.On, Scenario: s, Machine: machine.Describe("worker of a kind cluster")}
+	outcome := result.Add(run)
+	for _, c := range outcome.Checks {
+		if c.Holds {
+			progress.Note(ctx, "%s", c)
+		} else {
+			t.Error(c)
+		}
+	}
+	if run.Policy.Lock != nil {
+		r.checkAgainstStatus(ctx, t, namespace, run)
+	}
+	dir, err := artifacts.Dir(t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := result.Write(dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := report.Write(dir, result); err != nil {
+		t.Error(err)
+	}
+	var table bytes.Buffer
+	report.Table(&table, result)
+	t.Logf("\n%s\nreport: %s", table.String(), dir)
+}
+
+// checkAgainstStatus holds the lock's own record against what the kubelet says:
+// each init container ended within the second of its grant, and each application
+// started after it, in the order of the grants. The kubelet's times are whole seconds.
+func (r *runner) checkAgainstStatus(ctx context.Context, t *testing.T, namespace string, run *record.Run) {
+	state, err := r.herd.Lock.State(ctx, r.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := r.cluster.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grants := granted(state)
+	if len(grants) != len(run.Pods) {
+		t.Errorf("the lock's record has %d grants for %d pods", len(grants), len(run.Pods))
+	}
+	const kubeletDelay = 3 * time.Second // to notice the end of a container and say so
+	var before time.Time
+	for i, g := range grants {
+		if i > 0 && g.ClaimedAt.Before(grants[i-1].ClaimedAt) {
+			t.Errorf("%s was granted after %s, but claimed earlier", g.Pod, grants[i-1].Pod)
+		}
+		if i > 0 && g.GrantedAt.Before(grants[i-1].ExpiresAt) {
+			t.Errorf("%s was granted before the lease of %s ended", g.Pod, grants[i-1].Pod)
+		}
+		p := slices.IndexFunc(pods.Items, func(p corev1.Pod) bool { return string(p.UID) == g.Pod.UID })
+		if p < 0 {
+			t.Errorf("the lock granted a slot to %s, which is no pod of the herd", g.Pod)
+			continue
+		}
+		status := pods.Items[p].Status
+		waited, app := status.InitContainerStatuses[0].State.Terminated, status.ContainerStatuses[0]
+		if waited == nil || app.State.Running == nil {
+			t.Errorf("%s holds a grant, but does not run: %+v", g.Pod, status.ContainerStatuses)
+			continue
+		}
+		at := g.GrantedAt.Truncate(time.Second)
+		if end := waited.FinishedAt.Time; end.Before(at) || end.Sub(at) > kubeletDelay {
+			t.Errorf("%s was granted its slot at %s, its init container ended at %s", g.Pod, g.GrantedAt.UTC(), end.UTC())
+		}
+		started := app.State.Running.StartedAt.Time
+		if started.Before(at) || started.Before(before) {
+			t.Errorf("%s started at %s: before its grant, or before the pod ahead of it (%s)", g.Pod, started.UTC(), before.UTC())
+		}
+		before = started
+	}
+}
+
+// granted is every grant that the lock remembers, in the order in which it granted.
+func granted(s *lockapi.State) []lockapi.GrantState {
+	grants := slices.Clone(s.Grants)
+	for _, e := range s.Recent {
+		grants = append(grants, e.GrantState)
+	}
+	slices.SortFunc(grants, func(a, b lockapi.GrantState) int { return a.GrantedAt.Compare(b.GrantedAt) })
+	return grants
+}
+
+// status is what an operator does with kubectl exec.
+func (r *runner) status(ctx context.Context, t *testing.T, cfg *envconf.Config) context.Context {
+	client, err := klient.New(cfg.Client().RESTConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods, err := r.cluster.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: r.herd.Lock.Selector, FieldSelector: "spec.nodeName=" + r.cluster.Worker()})
+	if err != nil || len(pods.Items) != 1 {
+		t.Fatalf("find the lock: %v, %d pods", err, len(pods.Items))
+	}
+	var stdout, stderr bytes.Buffer
+	if err := client.Resources().ExecInPod(ctx, namespace, pods.Items[0].Name, "lock", []string{"/lock", "status"}, &stdout, &stderr); err != nil {
+		t.Fatalf("lock status: %v: %s", err, stderr.String())
+	}
+	if out := stdout.String(); !strings.Contains(out, "LIMIT  1 (fixed by --locks 1)") || !strings.Contains(out, "GATE   open") {
+		t.Errorf("lock status printed\n%s", out)
+	}
+	return ctx
+}

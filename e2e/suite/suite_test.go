@@ -1,0 +1,133 @@
+//go:build e2e
+
+// Package suite proves, on a real kind cluster with fresh nodes, that pods
+// start one after another.
+package suite
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/e2e-framework/pkg/env"
+	"sigs.k8s.io/e2e-framework/pkg/envconf"
+
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/artifacts"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/cluster"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/images"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/install"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/kind"
+)
+
+const (
+	tag       = "e2e"
+	release   = "pod-startup-lock"
+	namespace = "startup-lock"
+)
+
+// runner is the cluster with the project's images on it; every test is one of its features.
+type runner struct {
+	env.Environment
+	cluster *cluster.Cluster
+	root    string // of the project
+	herd    kind.Herd
+}
+
+var suite = &runner{Environment: env.NewWithConfig(envconf.New())}
+
+func TestMain(m *testing.M) {
+	suite.Setup(suite.up)
+	suite.Finish(suite.down)
+	os.Exit(suite.Run(m))
+}
+
+// up brings the cluster up and the images onto it.
+func (r *runner) up(ctx context.Context, cfg *envconf.Config) (context.Context, error) {
+	ctx = progress.New(os.Stderr).Into(ctx)
+	var err error
+	if r.root, err = filepath.Abs("../.."); err != nil {
+		return ctx, fmt.Errorf("find the project: %w", err)
+	}
+	if r.cluster, err = cluster.Up(ctx, cluster.Options{Keep: os.Getenv("E2E_KEEP") != ""}); err != nil {
+		return ctx, err
+	}
+	cfg.WithKubeconfigFile(r.cluster.Kubeconfig)
+	return ctx, progress.Step(ctx, "build and load the images", func() error { return r.load(ctx) })
+}
+
+func (r *runner) load(ctx context.Context) error {
+	var built []images.Image
+	for _, c := range []images.Component{
+		{Name: "lock", Package: "./components/lock", Tag: tag},
+		{Name: "init", Package: "./components/init", Tag: tag},
+		kind.AppImage(tag),
+	} {
+		image, err := images.Build(ctx, c, images.Linux(runtime.GOARCH))
+		if err != nil {
+			return err
+		}
+		built = append(built, image)
+	}
+	r.herd = kind.Herd{InitImage: built[1].Ref, AppImage: built[2].Ref, Lock: kind.Lock{
+		Namespace: namespace, Service: release, Port: 8888, Selector: "app.kubernetes.io/instance=" + release,
+	}}
+	return r.cluster.LoadImages(ctx, built...)
+}
+
+// down removes the cluster of a suite that passed, and of one that did not:
+// its artifacts tell what happened. E2E_KEEP=1 keeps it.
+func (r *runner) down(ctx context.Context, _ *envconf.Config) (context.Context, error) {
+	if r.cluster == nil {
+		return ctx, nil
+	}
+	return ctx, r.cluster.Down(ctx)
+}
+
+// install puts the chart into a namespace that enforces the strictest Pod Security level.
+func (r *runner) install(ctx context.Context, t *testing.T, values map[string]any) {
+	t.Helper()
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace,
+		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
+	if _, err := r.cluster.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("make namespace %s: %v", namespace, err)
+	}
+	if _, err := install.Install(ctx, r.release(values)); err != nil {
+		r.dump(ctx, t)
+		t.Fatal(err)
+	}
+}
+
+func (r *runner) uninstall(ctx context.Context, t *testing.T) {
+	t.Helper()
+	if err := install.Uninstall(ctx, r.release(nil)); err != nil {
+		t.Error(err)
+	}
+}
+
+func (r *runner) release(lock map[string]any) install.Options {
+	return install.Options{
+		Kubeconfig: r.cluster.Kubeconfig, Namespace: namespace, Release: release, Chart: filepath.Join(r.root, "chart"), Timeout: 2 * time.Minute,
+		Values: map[string]any{"image": map[string]any{"tag": tag, "pullPolicy": "Never"}, "lock": lock},
+	}
+}
+
+// dump leaves everything needed to understand a failure.
+func (r *runner) dump(ctx context.Context, t *testing.T, namespaces ...string) {
+	t.Helper()
+	dir, err := artifacts.Dir(t.Name())
+	if err == nil {
+		err = artifacts.Dump(ctx, r.cluster, dir, append(namespaces, namespace)...)
+	}
+	if err != nil {
+		t.Logf("not everything could be kept: %v", err)
+	}
+	t.Logf("what happened is in %s", dir)
+}
