@@ -27,28 +27,29 @@ const (
 	exitInterrupted = 130
 )
 
-func main() {
+func main() { os.Exit(run(os.Args)) }
+
+// run runs the program and answers with its exit code.
+func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := newApp().RunContext(ctx, nameLast(os.Args))
-	code := 0
+	err := newApp().RunContext(ctx, nameLast(args))
 	var exit cli.ExitCoder
 	switch {
 	case err == nil:
+		return 0
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "interrupted")
-		code = exitInterrupted
+		return exitInterrupted
 	case errors.As(err, &exit):
 		if err.Error() != "" {
 			fmt.Fprintln(os.Stderr, err)
 		}
-		code = exit.ExitCode()
+		return exit.ExitCode()
 	default:
 		fmt.Fprintln(os.Stderr, err)
-		code = exitFailed
+		return exitFailed
 	}
-	stop()
-	os.Exit(code)
 }
 
 // nameLast puts the argument of a command behind its flags, which is where the
@@ -138,7 +139,9 @@ func conclude(out io.Writer, dir string, result *record.Result) error {
 		return err
 	}
 	fmt.Fprintln(out)
-	report.Table(out, result)
+	if err := report.Table(out, result); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "\nreport: %s\n", page)
 	var broken []string
 	for _, o := range result.Outcomes {

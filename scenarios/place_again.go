@@ -28,13 +28,13 @@ func openKind(ctx context.Context, _ plan, progress live.Progress) (place, error
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the runner: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // what stays is in the system's folder for such things
 	runner := dir + "/scenarios"
 	build := exec.CommandContext(ctx, "go", "build", "-tags", "kind", "-o", runner, "github.com/pod-startup-lock/pod-startup-lock/scenarios")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the runner (run this within the project's folder): %w\n%s", err, out)
 	}
-	run := exec.CommandContext(ctx, runner, os.Args[1:]...)
+	run := exec.CommandContext(ctx, runner, os.Args[1:]...) //nolint:gosec // this very program, with its own arguments
 	run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// It cleans up after an interrupt by itself, and is waited for.
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }

@@ -17,7 +17,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
@@ -30,17 +29,17 @@ type config struct {
 
 func main() {
 	cfg, err := parse(os.Args[1:], os.LookupEnv, os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return
-	}
-	if err != nil {
+	case err != nil:
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
 	// One thread of Go code: an application that starts on one core, whatever the node has.
 	runtime.GOMAXPROCS(1)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	// Ended by a signal it exits at once; the process's end frees all there is to free.
+	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	if err := run(ctx, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "app:", err)
 		os.Exit(1)
@@ -52,8 +51,8 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 	cfg := config{listen: ":8080", dir: os.TempDir()}
 	set := flag.NewFlagSet("app", flag.ContinueOnError)
 	set.SetOutput(out)
-	set.Var((*lockapi.Duration)(&cfg.startup.CPU), "cpu", "CPU time to burn before serving (APP_CPU)")
-	set.Var((*lockapi.Duration)(&cfg.startup.Idle), "idle", "time to wait before serving (APP_IDLE)")
+	set.Var(&cfg.startup.CPU, "cpu", "CPU time to burn before serving (APP_CPU)")
+	set.Var(&cfg.startup.Idle, "idle", "time to wait before serving (APP_IDLE)")
 	set.Var(&cfg.startup.Read, "read", "bytes to read from the disk before serving, such as 64Mi (APP_READ)")
 	set.StringVar(&cfg.listen, "listen", cfg.listen, "address to serve on (APP_LISTEN)")
 	set.StringVar(&cfg.dir, "dir", cfg.dir, "folder for the file to read from (APP_DIR)")
@@ -80,13 +79,14 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 
 // run does the startup work, then serves until the context ends.
 func run(ctx context.Context, cfg config) error {
-	if err := work(ctx, cfg.startup, cfg.dir); err != nil {
-		if ctx.Err() != nil {
-			return nil // told to stop while starting: that is no failure
-		}
+	switch err := work(ctx, cfg.startup, cfg.dir); {
+	case errors.Is(err, context.Canceled):
+		return nil // told to stop while starting: that is no failure
+	case err != nil:
 		return err
 	}
-	listener, err := net.Listen("tcp", cfg.listen)
+	var network net.ListenConfig
+	listener, err := network.Listen(ctx, "tcp", cfg.listen)
 	if err != nil {
 		return fmt.Errorf("open the HTTP port: %w", err)
 	}

@@ -21,9 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // herd is a run of some pods in the middle: one Ready, one killed and waiting, one starting, the rest waiting.
 func herd(pods int) *record.Run {
 	run := &record.Run{Ended: 20}
-	for _, p := range record.Pods(&spec.Scenario{Pods: []spec.Group{{Name: "pod", Count: pods}}}, strings.ToUpper) {
-		run.Pods = append(run.Pods, p)
-	}
+	run.Pods = record.Pods(&spec.Scenario{Pods: []spec.Group{{Name: "pod", Count: pods}}}, strings.ToUpper)
 	happened := [][]record.Event{
 		{{At: 0, What: record.Claimed}, {At: 0, What: record.Granted}, {At: 1, What: record.Started}, {At: 5, What: record.Ready}},
 		{{At: 1, What: record.Claimed}, {At: 4, What: record.Started}, {At: 10, What: record.Stopped}, {At: 10, What: record.Started}, {At: 15, What: record.Stopped}},

@@ -45,8 +45,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 	const module = "github.com/pod-startup-lock/pod-startup-lock"
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Path}} {{.Dir}}").Output()
 	if err != nil {
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
+		if failed, ok := errors.AsType[*exec.ExitError](err); ok {
 			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
 		}
 		return "", fmt.Errorf("find the source to build from (run this within the project's folder): %w", err)

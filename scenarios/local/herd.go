@@ -33,7 +33,7 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 	if err := os.MkdirAll(logs, 0o755); err != nil {
 		return nil, fmt.Errorf("make a folder for logs: %w", err)
 	}
-	addresses, err := freeAddresses(s.Count() + 1)
+	addresses, err := freeAddresses(ctx, s.Count()+1)
 	if err != nil {
 		return nil, err
 	}
@@ -202,19 +202,22 @@ func prober(address string) func(ctx context.Context, path string) error {
 // freeAddresses finds that many free loopback ports, below those that systems
 // use for outgoing connections: a probe could be given a port among those that
 // an application is about to open.
-func freeAddresses(count int) ([]string, error) {
+func freeAddresses(ctx context.Context, count int) ([]string, error) {
 	const from, to = 20000, 32000
 	var random [2]byte
 	rand.Read(random[:]) // never fails
 	start := int(random[0])<<8 | int(random[1])
+	var config net.ListenConfig
 	var addresses []string
 	for i := range to - from {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(from+(start+i)%(to-from)))
-		listener, err := net.Listen("tcp", address)
+		listener, err := config.Listen(ctx, "tcp", address)
 		if err != nil {
 			continue
 		}
-		listener.Close()
+		if err := listener.Close(); err != nil {
+			return nil, fmt.Errorf("give a port back: %w", err)
+		}
 		if addresses = append(addresses, address); len(addresses) == count {
 			return addresses, nil
 		}

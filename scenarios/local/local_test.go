@@ -117,7 +117,7 @@ func TestProgramThatIsNotThere(t *testing.T) {
 
 func TestFreeAddressesCanBeOpened(t *testing.T) {
 	t.Parallel()
-	addresses, err := freeAddresses(20)
+	addresses, err := freeAddresses(t.Context(), 20)
 	if err != nil {
 		t.Fatal(err)
 	}

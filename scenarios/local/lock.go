@@ -50,7 +50,7 @@ func (n *Node) startLock(ctx context.Context, set *spec.Lock, address, state, lo
 		}
 		select {
 		case <-p.Done():
-			return nil, fmt.Errorf("start the lock: it ended at once: %v%s", p.Err(), l.lastWords())
+			return nil, fmt.Errorf("start the lock: it ended at once: %w%s", p.how(), l.lastWords())
 		case <-serving.Done():
 			p.Stop(0)
 			if ctx.Err() != nil {
@@ -72,7 +72,7 @@ func (l *lock) follow(ctx context.Context, log *record.Log) error {
 		case <-ctx.Done():
 			return nil
 		case <-l.process.Done():
-			return fmt.Errorf("the lock ended in the middle of the run: %v%s", l.process.Err(), l.lastWords())
+			return fmt.Errorf("the lock ended in the middle of the run: %w%s", l.process.how(), l.lastWords())
 		case <-tick.C:
 			l.ask(ctx, log)
 		}

@@ -25,8 +25,8 @@ func (l *launcher) start(logFile string, env []string, program string, args ...s
 	if err != nil {
 		return nil, fmt.Errorf("open a log: %w", err)
 	}
-	defer out.Close() // the child has its own
-	cmd := exec.Command(program, args...)
+	defer func() { _ = out.Close() }()    // the child has its own
+	cmd := exec.Command(program, args...) //nolint:gosec,noctx // our own programs; Stop ends them, with a grace
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := l.launch(cmd); err != nil {
@@ -45,6 +45,14 @@ func (p *process) Done() <-chan struct{} { return p.done }
 
 // Err is how it ended.
 func (p *process) Err() error { return p.err }
+
+// how is how it ended, also when that was well.
+func (p *process) how() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
+}
 
 // Stop ends the process: SIGTERM, and SIGKILL after the grace.
 func (p *process) Stop(grace time.Duration) {

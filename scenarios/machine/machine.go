@@ -3,7 +3,6 @@ package machine
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"time"
 
@@ -87,11 +86,4 @@ func Describe(node string) record.Machine {
 		OS: runtime.GOOS, Arch: runtime.GOARCH, Kernel: kernel, CPU: cpu,
 		Cores: runtime.NumCPU(), Go: runtime.Version(), Node: node,
 	}
-}
-
-// errUnsupported is the answer of systems without /proc.
-type errUnsupported struct{}
-
-func (errUnsupported) Error() string {
-	return fmt.Sprintf("%s has no /proc to read CPU use and pressure from", runtime.GOOS)
 }

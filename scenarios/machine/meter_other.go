@@ -4,6 +4,11 @@
 
 package machine
 
+import (
+	"fmt"
+	"runtime"
+)
+
 // Meter reads nothing here.
 type Meter struct{}
 
@@ -11,6 +16,8 @@ type Meter struct{}
 func NewMeter([]int) *Meter { return &Meter{} }
 
 // Read says that this system has nothing to read from.
-func (m *Meter) Read() (Reading, error) { return Reading{}, errUnsupported{} }
+func (m *Meter) Read() (Reading, error) {
+	return Reading{}, fmt.Errorf("%s has no /proc to read CPU use and pressure from", runtime.GOOS)
+}
 
 func identify() (kernel, cpu string) { return "", "" }

@@ -58,9 +58,9 @@ func number(i, most int) string {
 func (l *Log) Add(pod int, at time.Time, what What, note string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	events := append(l.run.Pods[pod].Events, Event{At: at.Sub(l.run.Appeared).Seconds(), What: what, Note: note})
-	sortEvents(events)
-	l.run.Pods[pod].Events = events
+	p := &l.run.Pods[pod]
+	p.Events = append(p.Events, Event{At: at.Sub(l.run.Appeared).Seconds(), What: what, Note: note})
+	sortEvents(p.Events)
 }
 
 // Sample adds a sample of the node.

@@ -252,11 +252,13 @@ func (p plot) marks(s *svg, top, bottom float64) {
 		s.line("bound", x, top-8, x, bottom)
 		s.text("soft mid", x, top-12, fmt.Sprintf("node bound %s s", seconds(p.bound)))
 	}
-	at, text := p.run.Ended, ""
+	var at float64
+	var text string
 	switch {
 	case p.sum.AllReady != nil:
 		at, text = *p.sum.AllReady, fmt.Sprintf("all Ready %s s", seconds(*p.sum.AllReady))
 	case p.run.GaveUp:
+		at = p.run.Ended
 		text = fmt.Sprintf("gave up after %.0f s: %d of %d Ready", at, p.sum.Ready, p.sum.Pods)
 	default:
 		return

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
@@ -97,7 +98,7 @@ func newView(r *record.Result) view {
 		Description: r.Scenario.Description,
 		Where:       where(r.On),
 		Made:        r.Made.UTC().Format("2 January 2006, 15:04 UTC"),
-		Colours:     template.CSS(pageColours()),
+		Colours:     template.CSS(pageColours()), //nolint:gosec // a constant of this package
 		Machine:     r.Machine,
 		Bound:       r.Bound,
 		Cores:       r.Scenario.Node.Cores,
@@ -115,7 +116,7 @@ func newView(r *record.Result) view {
 		v.Panels = append(v.Panels, panel{
 			Name: o.Run.Policy.Name, Title: title(o.Run.Policy), Settings: o.Run.Policy.Lock.String(),
 			Headline: newHeadline(o), Facts: facts(o), Checks: o.Checks,
-			Timeline: template.HTML(plots[i].inline()), // every text in it is escaped where it is drawn
+			Timeline: template.HTML(plots[i].inline()), //nolint:gosec // every text in it is escaped where it is drawn
 			Pods:     podViews(o.Run),
 		})
 	}
@@ -147,7 +148,7 @@ func newHeadline(o record.Outcome) headline {
 		if o.Run.GaveUp {
 			text = fmt.Sprintf("Ready; gave up after %.0f s", o.Run.Ended)
 		}
-		return headline{Figure: fmt.Sprint(s.Ready), Unit: fmt.Sprintf("of %d", s.Pods), Text: text}
+		return headline{Figure: strconv.Itoa(s.Ready), Unit: fmt.Sprintf("of %d", s.Pods), Text: text}
 	}
 	return headline{
 		Figure: seconds(*s.AllReady), Unit: "s", Good: s.Restarts == 0,
@@ -158,8 +159,8 @@ func newHeadline(o record.Outcome) headline {
 func facts(o record.Outcome) []fact {
 	s := o.Summary
 	f := []fact{
-		{"restarts", fmt.Sprint(s.Restarts), "containers started again, all pods together"},
-		{"most starters at once", fmt.Sprint(s.Starters), "pods that hold a grant, or have started their application and are not yet Ready"},
+		{"restarts", strconv.Itoa(s.Restarts), "containers started again, all pods together"},
+		{"most starters at once", strconv.Itoa(s.Starters), "pods that hold a grant, or have started their application and are not yet Ready"},
 	}
 	if s.MeanReady != nil {
 		label := "mean time to Ready"
@@ -172,8 +173,8 @@ func facts(o record.Outcome) []fact {
 		f = append(f, fact{"times the node bound", fmt.Sprintf("%.2f", *s.Ratio), "the node bound is the fastest that this node can possibly do it"})
 	}
 	if o.Run.Policy.Lock != nil {
-		f = append(f, fact{"most grants at once", fmt.Sprint(s.Grants), "from the lock's own record"},
-			fact{"order inversions", fmt.Sprint(s.Inversions), "claims that a later one of the same priority has passed"})
+		f = append(f, fact{"most grants at once", strconv.Itoa(s.Grants), "from the lock's own record"},
+			fact{"order inversions", strconv.Itoa(s.Inversions), "claims that a later one of the same priority has passed"})
 	}
 	if s.Pressure != nil {
 		f = append(f, fact{"mean CPU pressure", fmt.Sprintf("%.0f %%", *s.Pressure*100), "share of the time in which some task waited for a CPU"})
@@ -182,7 +183,7 @@ func facts(o record.Outcome) []fact {
 }
 
 func newGroupView(g spec.Group) groupView {
-	v := groupView{Name: g.Name, Count: fmt.Sprint(g.Count), Liveness: probe(g.Probes.Liveness), Readiness: probe(g.Probes.Readiness)}
+	v := groupView{Name: g.Name, Count: strconv.Itoa(g.Count), Liveness: probe(g.Probes.Liveness), Readiness: probe(g.Probes.Readiness)}
 	add := func(text string) {
 		if v.Startup != "" {
 			v.Startup += ", "

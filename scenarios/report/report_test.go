@@ -135,7 +135,9 @@ func TestResultWithoutRunsOrBound(t *testing.T) {
 	}
 	var table bytes.Buffer
 	report.Picture(r)
-	report.Table(&table, r)
+	if err := report.Table(&table, r); err != nil {
+		t.Error(err)
+	}
 	if strings.Count(table.String(), "\n") != 1 {
 		t.Errorf("table:\n%s", &table)
 	}
@@ -144,7 +146,9 @@ func TestResultWithoutRunsOrBound(t *testing.T) {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	report.Table(&out, result(24))
+	if err := report.Table(&out, result(24)); err != nil {
+		t.Fatal(err)
+	}
 	want := `policy   Ready      all Ready        mean     × bound   restarts   most starters   most grants   inversions
 none     0 of 24    not after 30 s   –        –         24         24              –             –
 fixed    24 of 24   95.5 s           49.5 s   23.88     0          1               1             0

@@ -11,7 +11,7 @@ import (
 )
 
 // Table writes one line per policy, and the node bound.
-func Table(out io.Writer, r *record.Result) {
+func Table(out io.Writer, r *record.Result) error {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "policy\tReady\tall Ready\tmean\t× bound\trestarts\tmost starters\tmost grants\tinversions")
 	for _, o := range r.Outcomes {
@@ -33,9 +33,12 @@ func Table(out io.Writer, r *record.Result) {
 		fmt.Fprintf(table, "%s\t%d of %d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
 			o.Run.Policy.Name, s.Ready, s.Pods, all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
 	}
-	table.Flush()
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the summary: %w", err)
+	}
 	if b := r.Bound; b != nil {
 		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.2f to start them) / (%g cores − %.2f in use without them)\n",
 			seconds(b.Seconds()), b.Applications, b.Overhead, b.Cores, b.Idle)
 	}
+	return nil
 }

@@ -62,7 +62,7 @@ func (p *Pod) Run(ctx context.Context) error {
 		}
 		p.Tell(record.Started, "")
 		why, killed := p.serve(ctx, app)
-		if ctx.Err() != nil {
+		if why == "" { // the context is over
 			return nil
 		}
 		p.Tell(record.Stopped, why)
@@ -93,7 +93,7 @@ func (p *Pod) initialize(ctx context.Context) error {
 }
 
 // serve probes the application until it ends, is killed, or the context ends;
-// it says why. The application has ended when serve returns.
+// it says why, with nothing for the context. The application has ended when serve returns.
 func (p *Pod) serve(ctx context.Context, app Container) (why string, killed bool) {
 	probing, stop := context.WithCancel(ctx)
 	var probes sync.WaitGroup
