@@ -27,8 +27,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := newApp().RunContext(progress.New(os.Stderr).Into(ctx), os.Args); err != nil {
+	err := newApp().RunContext(progress.New(os.Stderr).Into(ctx), os.Args)
+	stop()
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "e2e: %v\n", err)
 		os.Exit(1)
 	}

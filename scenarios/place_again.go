@@ -34,7 +34,7 @@ func openKind(ctx context.Context, _ plan, progress live.Progress) (place, error
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the runner (run this within the project's folder): %w\n%s", err, out)
 	}
-	run := exec.CommandContext(ctx, runner, os.Args[1:]...) //nolint:gosec // this very program, with its own arguments
+	run := exec.CommandContext(ctx, runner, os.Args[1:]...)
 	run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
 	// It cleans up after an interrupt by itself, and is waited for.
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }

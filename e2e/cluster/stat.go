@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,5 +28,5 @@ func busySeconds(stat string) (float64, error) {
 		}
 		return float64(ticks) / ticksPerSecond, nil
 	}
-	return 0, fmt.Errorf("read /proc/stat: no line for all processors")
+	return 0, errors.New("read /proc/stat: no line for all processors")
 }

@@ -121,7 +121,7 @@ func (d *daemon) launch(ctx context.Context) error {
 	if err := d.forget(); err != nil {
 		return err
 	}
-	cmd := exec.Command("dockerd",
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), "dockerd", // it outlives this program
 		"--host", d.host(),
 		"--data-root", d.data,
 		"--exec-root", filepath.Join(d.run, "exec"),
@@ -145,7 +145,7 @@ func (d *daemon) launch(ctx context.Context) error {
 	for !d.answers(ctx) {
 		select {
 		case err := <-exited:
-			return fmt.Errorf("it ended (%v); its last words:\n%s", err, d.lastWords())
+			return fmt.Errorf("it ended (%w); its last words:\n%s", err, d.lastWords())
 		case <-ctx.Done():
 			return fmt.Errorf("it does not answer (%w); its last words:\n%s", ctx.Err(), d.lastWords())
 		case <-time.After(200 * time.Millisecond):
@@ -198,7 +198,10 @@ func (d *daemon) process() (*os.Process, error) {
 		return nil, fmt.Errorf("read dockerd's pid from %s: %w", d.pidfile, err)
 	}
 	process, err := os.FindProcess(pid)
-	if err != nil || !d.alive(process) {
+	if err != nil {
+		return nil, fmt.Errorf("find dockerd's process %d: %w", pid, err)
+	}
+	if !d.alive(process) {
 		return nil, nil
 	}
 	return process, nil

@@ -133,7 +133,7 @@ func (b builder) preload(ctx context.Context, base, ref string, list []images.Im
 	if err != nil {
 		return fmt.Errorf("run the root file system: %w", err)
 	}
-	defer b.remove(container, base)
+	defer b.remove(ctx, container, base)
 
 	if _, err := b.engine.Docker(ctx, "exec", "--detach", container, "containerd"); err != nil {
 		return fmt.Errorf("start containerd in it: %w", err)
@@ -174,8 +174,8 @@ func (b builder) await(ctx context.Context, container string) error {
 }
 
 // remove cleans up even when the build was cancelled.
-func (b builder) remove(container, base string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+func (b builder) remove(ctx context.Context, container, base string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	if _, err := b.engine.Docker(ctx, "rm", "--force", "--volumes", container); err != nil {
 		progress.Note(ctx, "leave a container behind: %v", err)

@@ -88,7 +88,7 @@ func forgetOlder(ctx context.Context, e *engine.Engine, ref string) {
 		progress.Note(ctx, "leave older node images: %v", err)
 		return
 	}
-	for _, older := range strings.Fields(list) {
+	for older := range strings.FieldsSeq(list) {
 		if older == ref {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -83,7 +84,7 @@ func packetFilters(root string) ([]images.File, error) {
 	if err != nil || len(plugins) == 0 {
 		return nil, fmt.Errorf("find the iptables plugins: %w", errors.Join(err, os.ErrNotExist))
 	}
-	wanted := append(plugins, filepath.Join(root, "usr/sbin/xtables-nft-multi"), filepath.Join(root, "usr/sbin/nft"))
+	wanted := slices.Concat(plugins, []string{filepath.Join(root, "usr/sbin/xtables-nft-multi"), filepath.Join(root, "usr/sbin/nft")})
 	closure, err := libraryClosure(dir, wanted)
 	if err != nil {
 		return nil, err

@@ -98,11 +98,11 @@ func (l *Log) keepAlive(name string, begun time.Time, stop <-chan struct{}) {
 func (l *Log) line(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear := ""
+	erase := ""
 	if l.tty {
-		clear = "\r\x1b[K"
+		erase = "\r\x1b[K"
 	}
-	fmt.Fprintf(l.out, "%s%8s  %s\n", clear, short(time.Since(l.begun)), text)
+	fmt.Fprintf(l.out, "%s%8s  %s\n", erase, short(time.Since(l.begun)), text)
 }
 
 // overwrite shows text on the line that the next line will replace.

@@ -18,7 +18,6 @@ import (
 	"sigs.k8s.io/e2e-framework/pkg/features"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
-	"github.com/pod-startup-lock/pod-startup-lock/e2e/artifacts"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/kind"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/machine"
@@ -105,10 +104,7 @@ func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, name
 	if run.Policy.Lock != nil {
 		r.checkAgainstStatus(ctx, t, namespace, run)
 	}
-	dir, err := artifacts.Dir(t.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
+	dir := folder(t)
 	if err := result.Write(dir); err != nil {
 		t.Error(err)
 	}

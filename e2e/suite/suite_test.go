@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func (r *runner) up(ctx context.Context, cfg *envconf.Config) (context.Context, 
 	if r.root, err = filepath.Abs("../.."); err != nil {
 		return ctx, fmt.Errorf("find the project: %w", err)
 	}
-	if r.cluster, err = cluster.Up(ctx, cluster.Options{Keep: os.Getenv("E2E_KEEP") != ""}); err != nil {
+	if r.cluster, err = cluster.Up(ctx, cluster.Options{Keep: keep()}); err != nil {
 		return ctx, err
 	}
 	cfg.WithKubeconfigFile(r.cluster.Kubeconfig)
@@ -85,10 +86,29 @@ func (r *runner) load(ctx context.Context) error {
 // down removes the cluster of a suite that passed, and of one that did not:
 // its artifacts tell what happened. E2E_KEEP=1 keeps it.
 func (r *runner) down(ctx context.Context, _ *envconf.Config) (context.Context, error) {
-	if r.cluster == nil {
+	if r.cluster == nil || keep() {
 		return ctx, nil
 	}
-	return ctx, r.cluster.Down(ctx)
+	if err := r.cluster.Down(ctx); err != nil {
+		return ctx, err
+	}
+	if err := r.cluster.Engine.Stop(ctx); err != nil {
+		progress.Note(ctx, "the private engine goes on running: %v", err)
+	}
+	return ctx, nil
+}
+
+func keep() bool { return os.Getenv("E2E_KEEP") != "" }
+
+// folder is where a test leaves what it saw.
+func folder(t *testing.T) string {
+	t.Helper()
+	test, _, _ := strings.Cut(t.Name(), "/")
+	dir, err := artifacts.Dir(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // install puts the chart into a namespace that enforces the strictest Pod Security level.
@@ -122,11 +142,8 @@ func (r *runner) release(lock map[string]any) install.Options {
 // dump leaves everything needed to understand a failure.
 func (r *runner) dump(ctx context.Context, t *testing.T, namespaces ...string) {
 	t.Helper()
-	dir, err := artifacts.Dir(t.Name())
-	if err == nil {
-		err = artifacts.Dump(ctx, r.cluster, dir, append(namespaces, namespace)...)
-	}
-	if err != nil {
+	dir := folder(t)
+	if err := artifacts.Dump(ctx, r.cluster, dir, append(namespaces, namespace)...); err != nil {
 		t.Logf("not everything could be kept: %v", err)
 	}
 	t.Logf("what happened is in %s", dir)

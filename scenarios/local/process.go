@@ -26,7 +26,7 @@ func (l *launcher) start(logFile string, env []string, program string, args ...s
 		return nil, fmt.Errorf("open a log: %w", err)
 	}
 	defer func() { _ = out.Close() }()    // the child has its own
-	cmd := exec.Command(program, args...) //nolint:gosec,noctx // our own programs; Stop ends them, with a grace
+	cmd := exec.Command(program, args...) //nolint:noctx // our own programs; Stop ends them, with a grace
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := l.launch(cmd); err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -42,5 +43,5 @@ func boundingSet(status []byte) (capabilities, error) {
 		}
 		return capabilities(bits), nil
 	}
-	return 0, fmt.Errorf("read the capability bounding set: no CapBnd line in /proc/self/status")
+	return 0, errors.New("read the capability bounding set: no CapBnd line in /proc/self/status")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -19,27 +20,18 @@ type document struct {
 // a process that joins one are in the file named by --process.
 func findDocument(args []string) (document, bool) {
 	switch {
-	case hasWord(args, "create"), hasWord(args, "run"), hasWord(args, "restore"):
+	case slices.Contains(args, "create"), slices.Contains(args, "run"), slices.Contains(args, "restore"):
 		bundle := flagValue(args, "bundle", "b")
 		if bundle == "" {
 			bundle = "."
 		}
 		return document{filepath.Join(bundle, "config.json"), []string{"process", "capabilities"}}, true
-	case hasWord(args, "exec"):
+	case slices.Contains(args, "exec"):
 		if process := flagValue(args, "process", "p"); process != "" {
 			return document{process, []string{"capabilities"}}, true
 		}
 	}
 	return document{}, false
-}
-
-func hasWord(args []string, word string) bool {
-	for _, arg := range args {
-		if arg == word {
-			return true
-		}
-	}
-	return false
 }
 
 // flagValue finds --long v, --long=v, -short v and -short=v.

@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -34,7 +35,8 @@ func main() {
 	name, err := os.Hostname()
 	if err != nil {
 		slog.Error("read the node's name", "error", err)
-		os.Exit(1)
+		stop()
+		os.Exit(1) //nolint:gocritic // stop was called
 	}
 	n := &network{self: name, routes: map[string]string{}}
 	for ctx.Err() == nil {
@@ -85,7 +87,7 @@ func (n *network) follow(ctx context.Context) error {
 		}
 		event, open := <-changes.ResultChan()
 		if !open {
-			return fmt.Errorf("the watch of the nodes ended")
+			return errors.New("the watch of the nodes ended")
 		}
 		node, ok := event.Object.(*corev1.Node)
 		switch {
