@@ -69,7 +69,7 @@ func (f frame) lines(title string, run *record.Run) []string {
 // more than what has passed, so that the picture does not shrink all the time.
 func (f frame) scale(passed float64) float64 {
 	span := max(f.horizon, 20)
-	for span < passed {
+	for span*1.02 < passed { // a run that ends at its horizon ends a little after it
 		span *= 1.5
 	}
 	return span

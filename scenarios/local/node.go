@@ -111,7 +111,8 @@ func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
 	}
 	b.Idle = idle
 	if idle > b.Cores/4 {
-		n.opts.Progress.Note("this machine is busy: without the herd %.1f of the node's %g cores are in use; the figures will show that as well", idle, b.Cores)
+		b.Note = fmt.Sprintf("this machine was busy: without the herd %.1f of %g cores were in use, so neither the node bound nor a start-up time is worth much", idle, b.Cores)
+		n.opts.Progress.Note("%s", b.Note)
 	}
 	before, err := n.meter.Read()
 	if err != nil {

@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
@@ -28,7 +29,7 @@ func Table(out io.Writer, r *record.Result) error {
 			ratio = fmt.Sprintf("%.2f", *s.Ratio)
 		}
 		if o.Run.Policy.Lock != nil {
-			grants, inversions = fmt.Sprint(s.Grants), fmt.Sprint(s.Inversions)
+			grants, inversions = strconv.Itoa(s.Grants), strconv.Itoa(s.Inversions)
 		}
 		fmt.Fprintf(table, "%s\t%d of %d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
 			o.Run.Policy.Name, s.Ready, s.Pods, all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
@@ -39,6 +40,9 @@ func Table(out io.Writer, r *record.Result) error {
 	if b := r.Bound; b != nil {
 		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.2f to start them) / (%g cores − %.2f in use without them)\n",
 			seconds(b.Seconds()), b.Applications, b.Overhead, b.Cores, b.Idle)
+		if b.Note != "" {
+			fmt.Fprintln(out, b.Note)
+		}
 	}
 	return nil
 }
