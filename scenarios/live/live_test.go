@@ -88,7 +88,7 @@ func TestFrameFitsTheWindow(t *testing.T) {
 func TestScaleGrowsInSteps(t *testing.T) {
 	t.Parallel()
 	f := frame{horizon: 40}
-	for passed, want := range map[float64]float64{0: 40, 39: 40, 41: 60, 60: 60, 61: 90} {
+	for passed, want := range map[float64]float64{0: 40, 39: 40, 41: 60, 60: 60, 61: 60, 62: 90} {
 		if got := f.scale(passed); got != want {
 			t.Errorf("after %v s: %v, want %v", passed, got, want)
 		}
