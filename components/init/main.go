@@ -73,14 +73,18 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	return err
 }
 
+// connectTimeout is long for this very node, its name service included.
+const connectTimeout = 2 * time.Second
+
 // newHTTPClient is made for one connection to a lock on this very node: no
 // proxy, no HTTP/2, small buffers. Its requests end with their context; only
-// connecting has a limit of its own, so that a long poll notices a dead address.
+// connecting has a limit of its own: on a fresh node, what is sent before
+// kube-proxy has its rules is lost, and only a new connection finds the way.
 func newHTTPClient() *http.Client {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return &http.Client{Transport: &http.Transport{
-		DialContext:        (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:        (&net.Dialer{Timeout: connectTimeout}).DialContext,
 		Protocols:          &http1,
 		DisableCompression: true,
 		MaxIdleConns:       1,

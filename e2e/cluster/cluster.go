@@ -238,6 +238,12 @@ func (c *Cluster) create(ctx context.Context, image, key string) error {
 	if err := c.await(ctx, "the worker to be Ready", 2*time.Minute, c.workerServes(time.Time{})); err != nil {
 		return err
 	}
+	if err := c.restartDNS(ctx); err != nil {
+		return err
+	}
+	if err := c.await(ctx, "names to be answered", 2*time.Minute, c.dnsServes); err != nil {
+		return err
+	}
 	// Written last: a cluster without it was not finished and is not used again.
 	if err := os.WriteFile(c.keyFile(), []byte(key), 0o600); err != nil {
 		return fmt.Errorf("note what the cluster was made from: %w", err)
