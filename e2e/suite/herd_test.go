@@ -36,32 +36,29 @@ func TestHerdWithoutALockFightsAndIsRestarted(t *testing.T) {
 }
 
 func TestHerdWithALockStartsOneAfterAnother(t *testing.T) {
-	suite.Test(t, features.New("24 pods of 3 CPU-seconds, one slot").
-		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			suite.install(ctx, t, map[string]any{"locks": 1, "lease": "4s"})
-			return ctx
-		}).
+	suite.Test(t, suite.withLock("24 pods of 3 CPU-seconds, one slot", "4s").
 		Assess("land on a fresh node and start in order", suite.lands("herd.yaml", "fixed", 5*time.Minute)).
 		Assess("and an operator can ask who did", suite.status).
-		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			suite.uninstall(ctx, t)
-			return ctx
-		}).
 		Feature())
 }
 
 func TestLightPodsStartASecondApart(t *testing.T) {
-	suite.Test(t, features.New("40 light pods, one slot of a second").
-		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			suite.install(ctx, t, map[string]any{"locks": 1, "lease": "1s"})
-			return ctx
-		}).
+	suite.Test(t, suite.withLock("40 light pods, one slot of a second", "1s").
 		Assess("land on a fresh node and are paced", suite.lands("light.yaml", "paced", 5*time.Minute)).
-		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			suite.uninstall(ctx, t)
+		Feature())
+}
+
+// withLock is a feature with the chart installed: one slot, and its lease.
+func (r *runner) withLock(name, lease string) *features.FeatureBuilder {
+	return features.New(name).
+		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			r.install(ctx, t, map[string]any{"locks": 1, "lease": lease})
 			return ctx
 		}).
-		Feature())
+		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			r.uninstall(ctx, t)
+			return ctx
+		})
 }
 
 // lands runs a scenario's herd on a fresh worker and holds it to what the scenario expects.
