@@ -1,3 +1,5 @@
+// What a binary was built from.
+
 package daemon
 
 import (

@@ -1,3 +1,5 @@
+// What every binary relies on: exit codes, signals, settings, logging, an orderly end.
+
 package daemon
 
 import (

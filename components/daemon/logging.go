@@ -1,3 +1,5 @@
+// How a binary logs, as flags.
+
 package daemon
 
 import (

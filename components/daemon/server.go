@@ -1,3 +1,5 @@
+// The life of an HTTP server.
+
 package daemon
 
 import (

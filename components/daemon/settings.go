@@ -1,3 +1,5 @@
+// Settings as flags and environment variables, all of them read before any is complained about.
+
 package daemon
 
 import (

@@ -1,3 +1,5 @@
+// The benchmarks of make bench: a real lock process, asked over loopback.
+
 package main
 
 import (
@@ -18,8 +20,6 @@ import (
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
-
-// The benchmarks of `make bench`: a real lock process, asked over loopback.
 
 const (
 	benchWaiters = 200

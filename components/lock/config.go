@@ -1,3 +1,5 @@
+// What the lock can be told, and what is wrong with it.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// The settings of both earlier generations, bad ones, and what status prints.
+
 package main
 
 import (

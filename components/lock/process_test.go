@@ -1,3 +1,5 @@
+// Real processes: a lock that is killed in mid-herd, and one whose memory is damaged.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Root certificates for images that have none.
+
 package main
 
 // An image without a base has no certificates of its own, and --check takes

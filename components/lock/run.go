@@ -1,3 +1,5 @@
+// The life of a lock, from taking its port to giving it back.
+
 package main
 
 import (

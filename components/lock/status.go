@@ -1,3 +1,5 @@
+// lock status: a running lock, for people and programs.
+
 package main
 
 import (

@@ -1,3 +1,5 @@
+// Lengths of time, as people write them.
+
 package lockapi
 
 import (

@@ -1,4 +1,7 @@
-// This file tries a real cluster: networking, DNS, probes, images that stay, a flood of pods. It needs a container engine.
+//go:build e2e
+
+// This file tries a real cluster: networking, DNS, probes, images that stay, a flood of pods. It needs a
+// container engine: go test -tags e2e -run TestCluster ./e2e/cluster.
 
 package cluster_test
 
@@ -23,9 +26,6 @@ import (
 const namespace = "cluster-test"
 
 func TestCluster(t *testing.T) {
-	if os.Getenv("E2E_CLUSTER_TEST") == "" {
-		t.Skip("set E2E_CLUSTER_TEST=1 to try a real cluster; it needs a container engine")
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	defer cancel()
 	c, err := cluster.Up(ctx, cluster.Options{Keep: os.Getenv("E2E_KEEP") != ""})

@@ -1,3 +1,5 @@
+// Endpoints, good and bad, and the pauses between their checks.
+
 package gate
 
 import (

@@ -1,3 +1,5 @@
+// The routes that take and give back: acquire, its legacy form, release.
+
 package server
 
 import (

@@ -1,3 +1,5 @@
+// Whole connections in virtual time: slow clients, huge bodies, dead ones.
+
 package server
 
 import (

@@ -1,3 +1,5 @@
+// Requests of any kind.
+
 package server
 
 import (

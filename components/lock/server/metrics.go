@@ -1,3 +1,5 @@
+// The lock's metrics.
+
 package server
 
 import (

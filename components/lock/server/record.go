@@ -1,3 +1,5 @@
+// The grants that ended.
+
 package server
 
 import "github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"

@@ -1,3 +1,5 @@
+// The route that tells: what is held, who waits, and why.
+
 package server
 
 import (

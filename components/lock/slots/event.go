@@ -1,3 +1,5 @@
+// What happens to claims, as events.
+
 package slots
 
 import "time"

@@ -1,3 +1,5 @@
+// The promises of the table, over random lives.
+
 package slots
 
 import (

@@ -1,3 +1,5 @@
+// The rules of the table, each as a short story.
+
 package slots
 
 import (

@@ -1,3 +1,5 @@
+// The table across restarts.
+
 package slots
 
 import (

@@ -1,3 +1,5 @@
+// The table as others see it: grants, places, and how long the wait will be.
+
 package slots
 
 import (

@@ -1,3 +1,5 @@
+// What is written comes back, or is noticed.
+
 package statefile
 
 import (
