@@ -40,7 +40,10 @@ func main() {
 	runtime.GOMAXPROCS(1)
 	// Ended by a signal it exits at once; the process's end frees all there is to free.
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	if err := run(ctx, cfg); err != nil {
+	switch err := run(ctx, cfg); {
+	case errors.Is(err, context.Canceled):
+		os.Exit(128 + int(syscall.SIGTERM)) // as a program that knows nothing of signals
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "app:", err)
 		os.Exit(1)
 	}
@@ -77,12 +80,10 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 	return cfg, errors.Join(problems...)
 }
 
-// run does the startup work, then serves until the context ends.
+// run does the startup work, then serves until the context ends. Its error is
+// context.Canceled when it was told to stop before it served.
 func run(ctx context.Context, cfg config) error {
-	switch err := work(ctx, cfg.startup, cfg.dir); {
-	case errors.Is(err, context.Canceled):
-		return nil // told to stop while starting: that is no failure
-	case err != nil:
+	if err := work(ctx, cfg.startup, cfg.dir); err != nil {
 		return err
 	}
 	var network net.ListenConfig

@@ -4,6 +4,7 @@ package kind
 
 import (
 	"fmt"
+	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,7 +78,12 @@ func moment(status, heard time.Time) time.Time {
 	return heard
 }
 
+// ending says how a container ended. The status does not tell which probe it
+// was that the kubelet stopped it for.
 func ending(t *corev1.ContainerStateTerminated) string {
+	if t.ExitCode == 128+int32(syscall.SIGTERM) {
+		return "stopped by the kubelet"
+	}
 	if t.Reason != "" && t.Reason != "Error" && t.Reason != "Completed" {
 		return fmt.Sprintf("%s, exit code %d", t.Reason, t.ExitCode)
 	}
