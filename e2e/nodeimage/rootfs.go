@@ -52,11 +52,11 @@ func (b builder) rootfs(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("remove what an interrupted build left: %w", err)
 	}
 	err := progress.Step(ctx, "make the root file system with debootstrap", func() error {
-		mirror := debianMirror
-		if own := os.Getenv("E2E_DEBIAN_MIRROR"); own != "" {
-			mirror = own
+		args := []string{"--variant=minbase", "--include=" + strings.Join(packages(), ","), debianRelease, partial}
+		if mirror := os.Getenv("E2E_DEBIAN_MIRROR"); mirror != "" { // debootstrap has a default of its own
+			args = append(args, mirror)
 		}
-		cmd := exec.CommandContext(ctx, "debootstrap", "--variant=minbase", "--include="+strings.Join(packages(), ","), debianRelease, partial, mirror)
+		cmd := exec.CommandContext(ctx, "debootstrap", args...)
 		var out bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &out
 		if err := cmd.Run(); err != nil {

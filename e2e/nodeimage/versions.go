@@ -16,7 +16,6 @@ const (
 
 	// The last Debian whose systemd starts under cgroup v1 as well.
 	debianRelease = "bookworm"
-	debianMirror  = "http://deb.debian.org/debian"
 )
 
 // publicImage is used where a registry is in reach. It stands for the same minor version.
