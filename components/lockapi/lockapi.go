@@ -44,7 +44,8 @@ const (
 // ReleaseOn says what ends a grant before its lease does.
 type ReleaseOn string
 
-// The release policies. Without health in reach of the lock, all of them end with the lease.
+// The release policies. The lease ends every grant at the latest; without health
+// in reach of the lock it is all that does.
 const (
 	ReleaseOnTimeout ReleaseOn = "timeout" // the lease alone, as the original did
 	ReleaseOnStarted ReleaseOn = "started" // the pod's containers have started
@@ -83,6 +84,9 @@ type AcquireRequest struct {
 	// Wait is how long the server may hold the request before it answers with
 	// a place; capped at MaxWait. 0 asks for an answer at once.
 	Wait Duration `json:"wait,omitzero"`
+	// ClaimedAt repeats Place.ClaimedAt of an earlier answer: a lock that took
+	// another's place a moment ago restores the order by it.
+	ClaimedAt time.Time `json:"claimedAt,omitzero"`
 }
 
 // AcquireResponse holds a grant (status 200) or a place (status 202).
@@ -110,6 +114,8 @@ type Grant struct {
 type Place struct {
 	// ID gives the place up through PathRelease; it becomes the grant's id.
 	ID string `json:"id"`
+	// ClaimedAt is when the claim was made.
+	ClaimedAt time.Time `json:"claimedAt,omitzero"`
 	// Position counts from 1, the head of the queue.
 	Position int `json:"position"`
 	// Queue is the number of claims that wait, this one included.
@@ -142,6 +148,8 @@ type State struct {
 	Now   time.Time `json:"now"`
 	Limit Limit     `json:"limit"`
 	Gate  Gate      `json:"gate"`
+	// Health is how the lock hears of the node's pods; absent when it is not told to.
+	Health *Health `json:"health,omitempty"`
 	// Grants are the slots held now, oldest first.
 	Grants []GrantState `json:"grants"`
 	// Queue are the claims that wait, next first.
@@ -160,6 +168,18 @@ type Limit struct {
 type Gate struct {
 	Open    bool     `json:"open"`
 	Reasons []string `json:"reasons,omitempty"`
+}
+
+// Health is the lock's connection to health, and health's to the API server.
+// While either is away the lock goes on with what it knew last.
+type Health struct {
+	Connected bool `json:"connected"`
+	// API is whether health hears from the API server.
+	API bool `json:"api"`
+	// Since is when the connection was made or lost: whichever of the two is away, or both are there.
+	Since time.Time `json:"since"`
+	// Error says why one of them is away.
+	Error string `json:"error,omitempty"`
 }
 
 // GrantState is a held slot as PathState shows it. The id is left out: it is a
@@ -186,12 +206,15 @@ type ClaimState struct {
 	// Connected is false between two polls of the client and when it is gone.
 	Connected bool      `json:"connected"`
 	ETA       *Duration `json:"eta,omitempty"`
+	// Reason is Place.Reason: why the claim waits.
+	Reason string `json:"reason"`
 }
 
 // EndedState is a grant of the past.
 type EndedState struct {
 	GrantState
 	EndedAt time.Time `json:"endedAt"`
-	// Ended is why: lease, released, undelivered.
+	// Ended is why: lease, released, undelivered, or what became of the pod:
+	// started, ready, stuck, ended, gone.
 	Ended string `json:"ended"`
 }

@@ -11,6 +11,7 @@ type Kind string
 const (
 	Claimed      Kind = "claimed"
 	Granted      Kind = "granted"
+	Adopted      Kind = "adopted"   // a start that this table did not grant holds a slot now
 	Ended        Kind = "ended"     // a grant
 	Withdrawn    Kind = "withdrawn" // a claim that waited
 	LimitChanged Kind = "limit changed"
@@ -26,6 +27,11 @@ const (
 	Released    Reason = "released"
 	Undelivered Reason = "undelivered" // the client was gone before it had its grant; its claim goes back to its place
 	GraceEnded  Reason = "grace"
+	PodStarted  Reason = "started"
+	PodReady    Reason = "ready"
+	PodStuck    Reason = "stuck" // in a state that no slot helps
+	PodEnded    Reason = "ended"
+	PodGone     Reason = "gone" // deleted, or being deleted
 )
 
 // Event is one change, as Drain tells it.

@@ -3,8 +3,10 @@
 package slots
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"testing"
@@ -37,9 +39,12 @@ type claim struct {
 	uid      string
 	weight   int
 	priority int
+	since    time.Time // when it was claimed
 	client   presence
 	leaveAt  time.Time
+	expected bool // nobody has claimed it yet
 	release  bool // the client gives it up in this very step
+	ended    bool // its pod ends it in this very step
 	hangup   bool // the client's connection breaks in this very step
 }
 
@@ -66,14 +71,27 @@ func (w *world) draw() Claim {
 
 // digest takes the events of one operation in, and checks each against what was known before it.
 func (w *world) digest() {
+	w.forgetExpected()
 	for _, ev := range w.table.Drain() {
 		switch ev.Kind {
 		case Claimed:
 			w.claimed++
-			w.waiting = append(w.waiting, &claim{id: ev.ID, uid: ev.Pod.UID, weight: ev.Weight, priority: ev.Priority})
+			w.wait(&claim{id: ev.ID, uid: ev.Pod.UID, weight: ev.Weight, priority: ev.Priority, since: ev.ClaimedAt})
 		case Granted:
 			w.checkGrant(ev)
+		case Adopted:
+			if i := slices.IndexFunc(w.waiting, func(c *claim) bool { return c.uid == ev.Pod.UID }); i < 0 {
+				w.claimed++
+			} else if w.waiting[i].expected {
+				w.claimed++
+				w.waiting = slices.Delete(w.waiting, i, i+1)
+			} else {
+				w.waiting = slices.Delete(w.waiting, i, i+1)
+			}
+			w.held[ev.ID] = &claim{id: ev.ID, uid: ev.Pod.UID, weight: ev.Weight}
+			w.granted++
 		case Ended:
+			w.forgetExpected()
 			c := w.held[ev.ID]
 			if c == nil {
 				w.Fatalf("a grant that nobody held ended: %+v", ev)
@@ -88,6 +106,11 @@ func (w *world) digest() {
 			case Released:
 				if !c.release {
 					w.Fatalf("%s was released by nobody", ev.ID)
+				}
+				w.left++
+			case PodReady:
+				if !c.ended {
+					w.Fatalf("%s ended though its pod did nothing", ev.ID)
 				}
 				w.left++
 			case Undelivered:
@@ -107,7 +130,7 @@ func (w *world) digest() {
 			if ev.Reason == GraceEnded && (c.client == here || w.now.Before(c.leaveAt)) {
 				w.Fatalf("%s lost its place within its grace", ev.ID)
 			}
-			if ev.Reason == Released && !c.release {
+			if ev.Reason == Released && !c.release || ev.Reason == PodReady && !c.ended || c.expected {
 				w.Fatalf("%s was withdrawn by nobody", ev.ID)
 			}
 			w.waiting = slices.Delete(w.waiting, i, i+1)
@@ -150,15 +173,24 @@ func (w *world) checkGrant(ev Event) {
 	w.granted++
 }
 
-// requeue puts a claim back where its arrival puts it: ids count up.
-func (w *world) requeue(c *claim) {
-	n, _ := strconv.Atoi(c.id)
-	i := slices.IndexFunc(w.waiting, func(x *claim) bool { m, _ := strconv.Atoi(x.id); return m > n })
-	if i < 0 {
-		i = len(w.waiting)
-	}
+// wait puts a claim where its arrival puts it: ids count up.
+func (w *world) wait(c *claim) {
+	number := func(c *claim) int { n, _ := strconv.Atoi(c.id); return n }
+	i, _ := slices.BinarySearchFunc(w.waiting, c, func(a, b *claim) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(number(a), number(b)))
+	})
 	w.waiting = slices.Insert(w.waiting, i, c)
+}
+
+// requeue puts a claim back whose grant did not reach its client.
+func (w *world) requeue(c *claim) {
+	w.wait(c)
 	c.client, c.leaveAt = gone, w.now.Add(w.cfg.Grace)
+}
+
+// forgetExpected drops the places that nobody claimed in time.
+func (w *world) forgetExpected() {
+	w.waiting = slices.DeleteFunc(w.waiting, func(c *claim) bool { return c.expected && !w.now.Before(c.leaveAt) })
 }
 
 func (w *world) index(id string) int {
@@ -201,26 +233,32 @@ func (w *world) check() {
 	}
 }
 
-// pick is a claim or grant of the world, or nil.
+// pick is a claim or grant of the world, or nil. Nobody has the id of a place
+// that was only kept.
 func (w *world) pick(label string) *claim {
-	all := slices.Clone(w.waiting)
+	all := slices.DeleteFunc(slices.Clone(w.waiting), func(c *claim) bool { return c.expected })
 	for _, c := range w.held {
 		all = append(all, c)
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b *claim) int { return len(a.id) - len(b.id) + slices.Compare([]byte(a.id), []byte(b.id)) })
+	slices.SortFunc(all, func(a, b *claim) int { return cmp.Or(len(a.id)-len(b.id), cmp.Compare(a.id, b.id)) })
 	return all[rapid.IntRange(0, len(all)-1).Draw(w.T, label)]
 }
 
 func (w *world) acquire() {
 	c := w.draw()
+	if rapid.IntRange(0, 3).Draw(w.T, "an older claim") == 0 {
+		c.Since = w.past()
+	}
+	w.forgetExpected()
 	for _, known := range w.waiting {
 		if known.uid == c.Pod.UID {
 			known.client = here
 		}
 	}
+	w.waiting = slices.DeleteFunc(w.waiting, func(x *claim) bool { return x.uid == c.Pod.UID && x.expected })
 	before := w.last[c.Pod.UID]
 	id, granted := w.table.Acquire(w.now, c)
 	w.digest()
@@ -231,6 +269,32 @@ func (w *world) acquire() {
 		w.Fatalf("told %v, but holds a slot: %v", granted, holds)
 	}
 	w.last[c.Pod.UID] = id
+}
+
+// past is a time of an earlier table, or a little ahead of this one's.
+func (w *world) past() time.Time {
+	return w.now.Add(time.Duration(rapid.IntRange(-40, 2).Draw(w.T, "since")) * time.Second)
+}
+
+// expect keeps a place for a pod, which is on nobody's books yet.
+func (w *world) expect() {
+	c := w.draw()
+	c.Since = w.past()
+	w.table.Advance(w.now)
+	w.digest()
+	known := w.table.Knows(c.Pod.UID)
+	w.table.Expect(w.now, c)
+	for _, p := range w.table.Queue(w.now) {
+		if p.Pod.UID == c.Pod.UID && !known {
+			w.wait(&claim{id: p.ID, uid: p.Pod.UID, weight: p.Weight, priority: p.Priority, since: p.ClaimedAt,
+				client: away, leaveAt: w.now.Add(w.cfg.Grace), expected: true})
+			known = true
+		}
+	}
+	if !known {
+		w.Fatalf("no place is kept for %s", c.Pod.UID)
+	}
+	w.digest()
 }
 
 func TestTableKeepsItsPromisesWhateverHappens(t *testing.T) {
@@ -283,6 +347,33 @@ func TestTableKeepsItsPromisesWhateverHappens(t *testing.T) {
 				}
 				w.digest()
 			},
+			"pod is ready": func(*rapid.T) {
+				uid := w.draw().Pod.UID
+				of := func(c *claim) bool { return c.uid == uid }
+				w.waiting = slices.DeleteFunc(w.waiting, func(c *claim) bool { return of(c) && c.expected })
+				theirs := slices.Concat(w.waiting, slices.Collect(maps.Values(w.held)))
+				theirs = slices.DeleteFunc(theirs, func(c *claim) bool { return !of(c) })
+				for _, c := range theirs {
+					c.ended = true
+				}
+				w.table.End(w.now, uid, PodReady)
+				w.digest()
+				if w.table.Knows(uid) {
+					w.Fatalf("%s is still in the table", uid)
+				}
+			},
+			"adopt": func(rt *rapid.T) {
+				c := w.draw()
+				since := w.past()
+				w.table.Adopt(w.now, c, since)
+				w.digest()
+				for _, g := range w.table.Grants() {
+					if left := g.ExpiresAt.Sub(w.now); left > g.Lease || left <= 0 {
+						w.Fatalf("%s has %s left of a lease of %s", g.ID, left, g.Lease)
+					}
+				}
+			},
+			"expect": func(*rapid.T) { w.expect() },
 			"limit": func(rt *rapid.T) {
 				w.limit = rapid.IntRange(0, 5).Draw(rt, "limit")
 				w.table.SetLimit(w.now, w.limit)
@@ -325,6 +416,9 @@ func (w *world) restart(rt *rapid.T) {
 	w.table.SetGate(w.now, w.open)
 	for _, c := range w.waiting {
 		c.client, c.leaveAt = away, w.now.Add(w.cfg.Grace)
+		if c.since.After(w.now) {
+			c.since = w.now
+		}
 	}
 	for _, g := range w.table.Grants() {
 		if left := g.ExpiresAt.Sub(w.now); left > g.Lease {
@@ -343,6 +437,9 @@ func (w *world) finish() {
 	w.table.SetGate(w.now, w.open)
 	w.digest()
 	for _, c := range slices.Clone(w.waiting) {
+		if c.expected {
+			continue // nobody ever claims it
+		}
 		c.client = here
 		w.table.Acquire(w.now, Claim{Pod: Pod{UID: c.uid}, Weight: 1, Lease: time.Second})
 		w.digest()

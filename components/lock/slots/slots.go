@@ -38,8 +38,12 @@ type Claim struct {
 	Priority int `json:"priority,omitempty"`
 	// Lease is the longest time the grant may be held, more than 0.
 	Lease time.Duration `json:"lease"`
-	// ReleaseOn is the release policy. The table only keeps it.
+	// ReleaseOn is the release policy. The table only keeps it: who sees the
+	// pods calls End.
 	ReleaseOn string `json:"releaseOn,omitempty"`
+	// Since is when the claim was made, if that was to an earlier table; zero
+	// for now. It is not kept: the entry has it.
+	Since time.Time `json:"-"`
 	// Legacy marks a claim that cannot wait: it is granted at once or not at all.
 	Legacy bool `json:"legacy,omitempty"`
 }
@@ -73,6 +77,7 @@ type entry struct {
 
 	presence presence
 	leaveAt  time.Time // end of the grace, when not here
+	expected bool      // nobody has asked yet: see Expect
 
 	granted   bool
 	delivered bool // the client has its grant: from now on only a release or the lease ends it
@@ -86,6 +91,7 @@ type Table struct {
 	now    time.Time // the latest time seen: time never runs backwards in here
 	limit  int
 	open   bool
+	hold   time.Duration // how long grants are held, by experience; 0 when there is none
 	seq    uint64
 	held   int               // sum of the granted weights
 	queue  []*entry          // waiting, in grant order
@@ -107,6 +113,10 @@ func New(cfg Config, limit int) *Table {
 func (t *Table) Acquire(now time.Time, c Claim) (id string, granted bool) {
 	t.tick(now)
 	e := t.byUID[c.Pod.UID]
+	if e != nil && e.expected { // now it is known what is wished, and since when
+		t.forget(e)
+		e = nil
+	}
 	if e == nil || c.Pod.UID == "" {
 		e = t.enqueue(c)
 		t.note(Event{Kind: Claimed, entry: e})
@@ -173,17 +183,64 @@ func (t *Table) Release(now time.Time, id string) error {
 	t.tick(now)
 	defer t.settle()
 	e := t.byID[id]
-	switch {
-	case e == nil:
+	if e == nil {
 		return ErrUnknown
-	case e.granted:
-		t.revoke(e, Released)
-	default:
-		t.note(Event{Kind: Withdrawn, Reason: Released, entry: e})
 	}
-	t.forget(e)
+	t.end(e, Released)
 	return nil
 }
+
+// End ends the grant of a pod, or withdraws its claim, because of what became
+// of the pod. Nothing happens when the table does not know it.
+func (t *Table) End(now time.Time, uid string, why Reason) {
+	t.tick(now)
+	if e := t.byUID[uid]; e != nil {
+		t.end(e, why)
+	}
+	t.settle()
+}
+
+// Adopt makes a grant of a start that this table never granted, since a time in
+// the past: by an earlier table, or by nobody. It may exceed the limit. Nothing
+// happens when the pod holds a grant, or when its lease would be over.
+func (t *Table) Adopt(now time.Time, c Claim, since time.Time) {
+	t.tick(now)
+	e := t.byUID[c.Pod.UID]
+	if e != nil && !e.expected { // it has said what it wishes
+		c = e.Claim
+	}
+	if c.Pod.UID == "" || e != nil && e.granted || !since.Add(c.Lease).After(t.now) {
+		return
+	}
+	if e != nil {
+		t.forget(e)
+	}
+	t.seq++
+	e = &entry{Claim: c, id: t.cfg.NewID(), seq: t.seq, claimedAt: t.past(since), granted: true, delivered: true}
+	e.grantedAt = e.claimedAt
+	e.expiresAt = e.grantedAt.Add(c.Lease)
+	t.index(e)
+	t.held += e.Weight
+	t.grants = append(t.grants, e)
+	t.note(Event{Kind: Adopted, entry: e})
+	t.settle()
+}
+
+// Expect keeps a place for a pod that waited at an earlier table, since a time
+// in the past, for the grace: until its client asks here. Nothing happens when
+// the table knows the pod.
+func (t *Table) Expect(now time.Time, c Claim) {
+	t.tick(now)
+	if c.Pod.UID != "" && t.byUID[c.Pod.UID] == nil {
+		e := t.enqueue(c)
+		e.expected, e.presence, e.leaveAt = true, away, t.now.Add(t.cfg.Grace)
+	}
+	t.settle()
+}
+
+// SetHold tells how long grants are held, by experience, for the estimates of
+// Queue and Place; 0 takes the whole lease for it.
+func (t *Table) SetHold(d time.Duration) { t.hold = d }
 
 // SetLimit changes the number of slots. Grants that are out stay out; below 1
 // nobody is granted anything.
@@ -238,8 +295,7 @@ func (t *Table) tick(now time.Time) {
 	}
 	for _, e := range slices.Clone(t.grants) {
 		if !t.now.Before(e.expiresAt) {
-			t.revoke(e, LeaseEnded)
-			t.forget(e)
+			t.end(e, LeaseEnded)
 		}
 	}
 	var left []*entry
@@ -249,8 +305,7 @@ func (t *Table) tick(now time.Time) {
 		}
 	}
 	for _, e := range left {
-		t.note(Event{Kind: Withdrawn, Reason: GraceEnded, entry: e})
-		t.forget(e)
+		t.end(e, GraceEnded)
 	}
 }
 
@@ -293,10 +348,25 @@ func (t *Table) revoke(e *entry, why Reason) {
 	t.note(Event{Kind: Ended, Reason: why, entry: e})
 }
 
+// end takes a claim out of the table, granted or not.
+func (t *Table) end(e *entry, why Reason) {
+	switch {
+	case e.granted:
+		t.revoke(e, why)
+	case e.expected: // nobody claimed
+	default:
+		t.note(Event{Kind: Withdrawn, Reason: why, entry: e})
+	}
+	t.forget(e)
+}
+
 func (t *Table) enqueue(c Claim) *entry {
 	t.seq++
 	e := &entry{Claim: c, id: t.cfg.NewID(), seq: t.seq, claimedAt: t.now}
-	e.rank = t.now.Add(-time.Duration(c.Priority) * t.cfg.Aging)
+	if !c.Since.IsZero() {
+		e.claimedAt = t.past(c.Since)
+	}
+	e.rank = e.claimedAt.Add(-time.Duration(c.Priority) * t.cfg.Aging)
 	t.index(e)
 	t.insert(e)
 	return e

@@ -37,7 +37,10 @@ func (s *story) ask(seconds float64, uid string, edit ...func(*Claim)) {
 	s.Acquire(at(seconds), c)
 }
 
-func weighing(n int) func(*Claim)  { return func(c *Claim) { c.Weight = n } }
+func weighing(n int) func(*Claim) { return func(c *Claim) { c.Weight = n } }
+func claimed(seconds float64) func(*Claim) {
+	return func(c *Claim) { c.Since = at(seconds) }
+}
 func important(n int) func(*Claim) { return func(c *Claim) { c.Priority = n } }
 
 // told checks what happened since the last call, as "granted a, ended a lease".
@@ -225,6 +228,50 @@ func TestTable(t *testing.T) {
 			s.told("granted l1, ended l1 lease")
 			s.queued("a")
 		}},
+		{"a pod that is Ready gives its slot to the next, one that is gone its place", 1, func(s *story) {
+			s.ask(0, "a")
+			s.ask(0, "b")
+			s.ask(0, "c")
+			s.End(at(1), "b", PodGone)
+			s.End(at(2), "a", PodReady)
+			s.End(at(2), "stranger", PodReady)
+			s.told("granted a, withdrawn b gone, ended a ready, granted c")
+		}},
+		{"a start of an earlier life holds a slot for what is left of its lease", 1, func(s *story) {
+			s.last = "old"
+			s.Adopt(at(0), Claim{Pod: Pod{UID: "old"}, Weight: 1, Lease: 5 * time.Second}, at(-2))
+			s.last = "older"
+			s.Adopt(at(0), Claim{Pod: Pod{UID: "older"}, Weight: 1, Lease: 5 * time.Second}, at(-5))
+			s.ask(0, "a")
+			s.Advance(at(3))
+			s.told("adopted old, ended old lease, granted a")
+		}},
+		{"what was adopted asks in vain for a second slot", 2, func(s *story) {
+			s.last = "old"
+			s.Adopt(at(0), Claim{Pod: Pod{UID: "old"}, Weight: 1, Lease: 5 * time.Second}, at(-2))
+			s.ask(1, "old")
+			s.Adopt(at(1), Claim{Pod: Pod{UID: "old"}, Weight: 1, Lease: 5 * time.Second}, at(1))
+			s.told("adopted old")
+		}},
+		{"a claim of an earlier life keeps its place ahead of a new one", 1, func(s *story) {
+			s.ask(10, "holder")
+			s.ask(11, "new")
+			s.ask(12, "old", claimed(5))
+			s.ask(13, "forged", claimed(99))
+			s.queued("old new forged")
+		}},
+		{"the queue waits for those who waited at an earlier table, for the grace", 1, func(s *story) {
+			for i, pod := range []string{"a", "b"} {
+				s.last = pod
+				s.Expect(at(10), Claim{Pod: Pod{UID: pod}, Weight: 1, Lease: time.Second, Since: at(float64(i))})
+			}
+			s.ask(11, "c", claimed(2))
+			s.told("")
+			s.ask(12, "b", claimed(1.5))
+			s.queued("a b c")
+			s.Advance(at(20))
+			s.told("granted b")
+		}},
 		{"time that runs backwards ends nothing and adds nothing", 1, func(s *story) {
 			s.ask(100, "a")
 			s.ask(101, "b")
@@ -284,6 +331,12 @@ func TestETAPlaysTheQueueForward(t *testing.T) {
 	}
 	if p, _ := s.Place(at(4), "heavy"); p.Position != 3 || p.ETA != 7*time.Second {
 		t.Errorf("heavy is at %d, eta %v", p.Position, p.ETA)
+	}
+	s.SetHold(2 * time.Second)
+	// Grants are over after 2 s, by experience: a and b should be already.
+	want = []time.Duration{0, 0, 2 * time.Second, 4 * time.Second}
+	if got := etas(); !slices.Equal(got, want) {
+		t.Errorf("etas by experience %v, want %v", got, want)
 	}
 	s.SetGate(at(4), false)
 	if got := etas(); slices.Max(got) >= 0 {

@@ -21,6 +21,7 @@ type SnapshotClaim struct {
 	ClaimedAt time.Time `json:"claimedAt"`
 	GrantedAt time.Time `json:"grantedAt,omitzero"`
 	ExpiresAt time.Time `json:"expiresAt,omitzero"`
+	Expected  bool      `json:"expected,omitempty"` // nobody has asked yet
 }
 
 // Snapshot copies the claims and grants.
@@ -29,7 +30,7 @@ func (t *Table) Snapshot() Snapshot {
 	for _, entries := range [][]*entry{t.grants, t.queue} {
 		for _, e := range entries {
 			s.Claims = append(s.Claims, SnapshotClaim{ID: e.id, Claim: e.Claim,
-				ClaimedAt: e.claimedAt, GrantedAt: e.grantedAt, ExpiresAt: e.expiresAt})
+				ClaimedAt: e.claimedAt, GrantedAt: e.grantedAt, ExpiresAt: e.expiresAt, Expected: e.expected})
 		}
 	}
 	return s
@@ -69,7 +70,7 @@ func (t *Table) restore(c SnapshotClaim) error {
 	e.rank = e.claimedAt.Add(-time.Duration(c.Priority) * t.cfg.Aging)
 	t.index(e)
 	if c.ExpiresAt.IsZero() {
-		e.presence, e.leaveAt = away, t.now.Add(t.cfg.Grace)
+		e.presence, e.leaveAt, e.expected = away, t.now.Add(t.cfg.Grace), c.Expected
 		t.insert(e)
 		return nil
 	}

@@ -77,15 +77,16 @@ func (t *Table) Place(now time.Time, id string) (Place, bool) {
 	return t.places(now, i+1)[i], true
 }
 
-// places plays the queue forward: whoever holds a slot keeps it for the whole
-// lease, whoever waits gets the next one that is free.
+// places plays the queue forward: whoever holds a slot keeps it for as long as
+// slots are held by experience, or for the whole lease, and whoever waits gets
+// the next one that is free.
 func (t *Table) places(now time.Time, n int) []Place {
 	if now.Before(t.now) {
 		now = t.now
 	}
 	ends := make(ends, 0, len(t.grants)+n)
 	for _, e := range t.grants {
-		ends = append(ends, end{e.expiresAt, e.Weight})
+		ends = append(ends, end{t.likelyEnd(e.grantedAt, e.Lease), e.Weight})
 	}
 	heap.Init(&ends)
 	held, at := t.held, now
@@ -103,10 +104,18 @@ func (t *Table) places(now time.Time, n int) []Place {
 			}
 		}
 		held += e.Weight
-		heap.Push(&ends, end{at.Add(e.Lease), e.Weight})
+		heap.Push(&ends, end{t.likelyEnd(at, e.Lease), e.Weight})
 		places[i].ETA = at.Sub(now)
 	}
 	return places
+}
+
+// likelyEnd is when a slot that is held since a time will be free.
+func (t *Table) likelyEnd(since time.Time, lease time.Duration) time.Time {
+	if t.hold > 0 {
+		lease = min(lease, t.hold)
+	}
+	return since.Add(lease)
 }
 
 // end is when a grant ends and what it gives back.
