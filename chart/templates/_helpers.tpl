@@ -50,6 +50,34 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* GOMEMLIMIT and what the user adds, from (dict "resources" … "extraEnv" …). */}}
+{{- define "pod-startup-lock.env" -}}
+{{- with include "pod-startup-lock.goMemoryLimit" (dig "limits" "memory" "" (.resources | default dict)) }}
+- name: GOMEMLIMIT # nine tenths of the memory limit
+  value: {{ . | quote }}
+{{- end }}
+{{- with .extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/*
+What ends a slot: ready, started or timeout. YAML 1.1 reads a bare "on" as the truth, so that a values file says
+release.true; --set and quotes say release.on, and win.
+*/}}
+{{- define "pod-startup-lock.releaseOn" -}}
+{{- if .Values.health.enabled }}
+{{- .Values.release.on | default (index .Values.release "true") }}
+{{- else -}}
+timeout
+{{- end }}
+{{- end }}
+
+{{/* The longest time that a slot is held. */}}
+{{- define "pod-startup-lock.lease" -}}
+{{- .Values.lease | default (ternary "10s" "2m" (eq (include "pod-startup-lock.releaseOn" .) "timeout")) }}
+{{- end }}
+
 {{/* What Pod Security "restricted" wants of a container, and a bit more. */}}
 {{- define "pod-startup-lock.securityContext" -}}
 allowPrivilegeEscalation: false

@@ -1,4 +1,4 @@
-// The chart, rendered: what it refuses, and what comes out of it.
+// The chart, rendered: what it refuses, and what comes out of it. What concerns health is in health_test.go.
 
 package install
 
@@ -30,7 +30,9 @@ func TestChartIsAGoodNeighbour(t *testing.T) {
 	for name, values := range map[string]string{
 		"defaults": ``,
 		"all set": `{image: {digest: "sha256:` + strings.Repeat("a", 64) + `"}, imagePullSecrets: [{name: s}], podAnnotations: {a: b, kubectl.kubernetes.io/default-container: x}, podLabels: {c: d},
-			extraArgs: [--aging=1m], extraEnv: [{name: X, value: "y"}], affinity: {nodeAffinity: {}}, resources: null, global: {any: thing}}`,
+			extraArgs: [--aging=1m], extraEnv: [{name: X, value: "y"}], affinity: {nodeAffinity: {}}, resources: null, global: {any: thing},
+			health: {extraArgs: [--x=y], extraEnv: [{name: X, value: "y"}], resources: null, nodeLoad: {enabled: true}}}`,
+		"no health": `health: {enabled: false}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,9 +45,9 @@ func TestChartIsAGoodNeighbour(t *testing.T) {
 				}
 			}
 			if *pod.AutomountServiceAccountToken || *o.account.AutomountServiceAccountToken {
-				t.Error("a token is mounted")
+				t.Error("a token is mounted into every container")
 			}
-			if pod.HostNetwork || pod.HostPID || pod.HostIPC || *pod.EnableServiceLinks {
+			if pod.HostNetwork || pod.HostPID || pod.HostIPC || *pod.EnableServiceLinks || pod.ShareProcessNamespace != nil {
 				t.Error("the pod reaches for more than it needs")
 			}
 			if pod.PriorityClassName != "system-node-critical" || !slices.Contains(pod.Tolerations, corev1.Toleration{Operator: corev1.TolerationOpExists}) {
@@ -111,7 +113,9 @@ func TestChartSelectorIsStable(t *testing.T) {
 func TestChartSettingsReachTheLock(t *testing.T) {
 	t.Parallel()
 	o := mustRender(t, "lock", "startup", `
-lock: {locks: 2, lease: 4, grace: 15s, checks: ["https://example.org/a?b=c#d", "tcp://10.0.0.1:53"], checkPeriodFail: 1s, checkPeriodPass: 1m, checkTimeout: 250ms}
+lease: 4
+release: {on: started}
+lock: {locks: 2, grace: 15s, checks: ["https://example.org/a?b=c#d", "tcp://10.0.0.1:53"], checkPeriodFail: 1s, checkPeriodPass: 1m, checkTimeout: 250ms}
 logLevel: debug
 logFormat: text
 extraArgs: [--aging=1m]
@@ -119,6 +123,7 @@ extraEnv: [{name: GODEBUG, value: "gctrace=1"}]
 resources: {limits: {memory: 100Mi}}`)
 	want := []string{"--host=", "--port=8888", "--locks=2", "--timeout=4", "--grace=15s", "--state-dir=/var/lib/startup-lock",
 		"--check=https://example.org/a?b=c#d", "--check=tcp://10.0.0.1:53", "--failHc=1s", "--passHc=1m", "--check-timeout=250ms",
+		"--health=http://127.0.0.1:9999", "--release-on=started",
 		"--log-level=debug", "--log-format=text", "--aging=1m"}
 	if got := o.container().Args; !slices.Equal(got, want) {
 		t.Errorf("args\n%q, want\n%q", got, want)
@@ -126,6 +131,34 @@ resources: {limits: {memory: 100Mi}}`)
 	wantEnv := []corev1.EnvVar{{Name: "GOMEMLIMIT", Value: "94371840"}, {Name: "GODEBUG", Value: "gctrace=1"}}
 	if got := o.container().Env; !reflect.DeepEqual(got, wantEnv) {
 		t.Errorf("env %v, want %v", got, wantEnv)
+	}
+}
+
+// A bare "on" is the truth in YAML 1.1, and "on" in quotes, in JSON and with --set.
+func TestChartLeaseAndRelease(t *testing.T) {
+	t.Parallel()
+	for values, want := range map[string]struct{ lease, releaseOn, notes string }{
+		``:                                    {"2m", "ready", "until it is Ready, for 2m at most"},
+		`release: {on: ready}`:                {"2m", "ready", "until it is Ready, for 2m at most"},
+		`release: {on: started}`:              {"2m", "started", "until its containers have started, for 2m at most"},
+		`release: {"on": started}`:            {"2m", "started", "until its containers have started, for 2m at most"},
+		`release: {on: ready, "on": started}`: {"2m", "started", "until its containers have started, for 2m at most"},
+		`release: {on: timeout}`:              {"10s", "timeout", "for 10s."},
+		`{lease: 4, release: {on: timeout}}`:  {"4", "timeout", "for 4."},
+		`lease: 1m30s`:                        {"1m30s", "ready", "for 1m30s at most"},
+		`health: {enabled: false}`:            {"10s", "", "for 10s.\nHealth is disabled"},
+		`{health: {enabled: false}, release: {on: ready}}`: {"10s", "", "for 10s.\nHealth is disabled"},
+		`{health: {enabled: false}, lease: 7s}`:            {"7s", "", "for 7s.\nHealth is disabled"},
+	} {
+		o := mustRender(t, "lock", "startup", values)
+		got := map[string]string{}
+		for _, arg := range o.container().Args {
+			name, value, _ := strings.Cut(arg, "=")
+			got[name] = value
+		}
+		if got["--timeout"] != want.lease || got["--release-on"] != want.releaseOn || !strings.Contains(o.notes, want.notes) {
+			t.Errorf("%q: lease %s, released on %q, want %+v; notes:\n%s", values, got["--timeout"], got["--release-on"], want, o.notes)
+		}
 	}
 }
 
@@ -184,9 +217,14 @@ func TestChartRefuses(t *testing.T) {
 		`lock: {locks: 0}`:                     "/lock/locks",
 		`lock: {locks: auto}`:                  "/lock/locks",
 		`lock: {locks: 1.5}`:                   "/lock/locks",
-		`lock: {lease: soon}`:                  "/lock/lease",
-		`lock: {lease: "0"}`:                   "/lock/lease",
-		`lock: {lease: -5}`:                    "/lock/lease",
+		`lock: {lease: 10s}`:                   "'lease' not allowed",
+		`lease: soon`:                          "/lease",
+		`lease: "0"`:                           "/lease",
+		`lease: -5`:                            "/lease",
+		`release: {on: never}`:                 "'ready', 'started', 'timeout'",
+		`release: {"on": never}`:               "/release/on",
+		`release: {of: ready}`:                 "'of' not allowed",
+		`rbac: {made: true}`:                   "'made' not allowed",
 		`lock: {checks: [foo]}`:                "/lock/checks/0",
 		`lock: {checks: "http://a"}`:           "/lock/checks",
 		`lock: {loks: 2}`:                      "loks",
@@ -204,9 +242,7 @@ func TestChartRefuses(t *testing.T) {
 		`updateStrategy: {type: Recreate}`:     "/updateStrategy/type",
 		`resources: {limit: {memory: "64Mi"}}`: "limit",
 	} {
-		if _, err := render(t, "lock", "startup", values); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: got %v, want an error that names %q", values, err, want)
-		}
+		refused(t, values, want)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"helm.sh/helm/v3/pkg/release"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/pod-security-admission/api"
@@ -60,11 +61,23 @@ type objects struct {
 	daemonSet appsv1.DaemonSet
 	service   corev1.Service
 	account   *corev1.ServiceAccount
+	role      *rbacv1.ClusterRole
+	binding   *rbacv1.ClusterRoleBinding
 	notes     string
 }
 
 func (o *objects) pod() *corev1.PodSpec         { return &o.daemonSet.Spec.Template.Spec }
 func (o *objects) container() *corev1.Container { return &o.pod().Containers[0] }
+
+// health is its container; nil without one.
+func (o *objects) health() *corev1.Container {
+	for i := range o.pod().Containers {
+		if c := &o.pod().Containers[i]; c.Name == "health" {
+			return c
+		}
+	}
+	return nil
+}
 
 func mustRender(t *testing.T, releaseName, namespace, values string) *objects {
 	t.Helper()
@@ -95,6 +108,12 @@ func mustRender(t *testing.T, releaseName, namespace, values string) *objects {
 		case "ServiceAccount":
 			out.account = &corev1.ServiceAccount{}
 			into = out.account
+		case "ClusterRole":
+			out.role = &rbacv1.ClusterRole{}
+			into = out.role
+		case "ClusterRoleBinding":
+			out.binding = &rbacv1.ClusterRoleBinding{}
+			into = out.binding
 		case "": // a comment
 			continue
 		default:
@@ -103,6 +122,14 @@ func mustRender(t *testing.T, releaseName, namespace, values string) *objects {
 		if err := yaml.UnmarshalStrict(doc, into); err != nil {
 			t.Fatalf("%v in\n%s", err, doc)
 		}
+	}
+}
+
+// refused fails when the values are taken, or the error does not say what is wrong.
+func refused(t *testing.T, values, want string) {
+	t.Helper()
+	if _, err := render(t, "lock", "startup", values); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%q: got %v, want an error that names %q", values, err, want)
 	}
 }
 
