@@ -131,14 +131,11 @@ func components(root string) ([]images.Component, error) {
 	if err := yaml.Unmarshal(b, &chart); err != nil {
 		return nil, fmt.Errorf("read the chart's version: %w", err)
 	}
-	return []images.Component{
-		{Name: "lock", Package: "./components/lock", Tag: chart.AppVersion},
-		{Name: "init", Package: "./components/init", Tag: chart.AppVersion},
-	}, nil
+	return images.Product(chart.AppVersion), nil
 }
 
 // buildImages saves the images of this machine's architecture, or holds those
-// of all against the promised size.
+// of all against their promised sizes.
 func buildImages(c *cli.Context) error {
 	list, err := components(".")
 	if err != nil {
@@ -146,8 +143,7 @@ func buildImages(c *cli.Context) error {
 	}
 	file := c.String("save")
 	if file == "" {
-		const limit = 12 // megabytes, uncompressed
-		return images.Report(c.Context, os.Stdout, limit, list, []v1.Platform{images.Linux("amd64"), images.Linux("arm64")})
+		return images.Report(c.Context, os.Stdout, list, []v1.Platform{images.Linux("amd64"), images.Linux("arm64")})
 	}
 	var built []images.Image
 	for _, component := range list {

@@ -30,6 +30,10 @@ type Component struct {
 	Package string // relative to the module's root: ./components/lock
 	Tag     string // the image's tag; "e2e" when empty
 	LDFlags string // more linker flags, such as -X for the version
+	// BuildTags are more build tags, separated by commas.
+	BuildTags string
+	// LimitMB is how big the image may be, in megabytes, uncompressed; 0 is as big as it likes.
+	LimitMB float64
 }
 
 // nonroot is the user that distroless images run as too.
@@ -87,9 +91,13 @@ func Archive(out io.Writer, images ...Image) error {
 	return nil
 }
 
-// tags leave out what nobody reaches in these programs: the manual pages of the command line library,
-// and HTTP/2. It is a twentieth of their size.
-const tags = "urfave_cli_no_docs,nethttpomithttp2"
+// Build tags that leave out what nobody reaches in a program: a twentieth of its size.
+const (
+	noManuals = "urfave_cli_no_docs" // of the command line library
+	// noHTTP2 is for those who speak HTTP/1 only. Health does not: it has one HTTP/2 connection to the API server.
+	// With Go 1.26 that is the one of golang.org/x/net, which this tag leaves alone, from Go 1.27 on that of net/http.
+	noHTTP2 = "nethttpomithttp2"
+)
 
 // Compile answers the static program of a component.
 func Compile(ctx context.Context, c Component, platform v1.Platform) ([]byte, error) {
@@ -103,6 +111,10 @@ func Compile(ctx context.Context, c Component, platform v1.Platform) ([]byte, er
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, c.Name)
+	tags := noManuals
+	if c.BuildTags != "" {
+		tags += "," + c.BuildTags
+	}
 
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", strings.TrimSpace("-s -w "+c.LDFlags), "-o", file, c.Package)
 	cmd.Dir = root

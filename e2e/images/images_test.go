@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"io"
 	"os"
@@ -55,6 +56,53 @@ func TestBuildNamesThePackage(t *testing.T) {
 	_, err := Build(context.Background(), Component{Name: "x", Package: "./no/such/package"}, Linux("amd64"))
 	if err == nil || !strings.Contains(err.Error(), "./no/such/package") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestCompileBuildTags(t *testing.T) {
+	t.Parallel()
+	for more, want := range map[string]string{"": "urfave_cli_no_docs", "a,b": "urfave_cli_no_docs,a,b"} {
+		c := probe()
+		c.BuildTags = more
+		program, err := Compile(context.Background(), c, Linux(runtime.GOARCH))
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := buildinfo.Read(bytes.NewReader(program))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, s := range info.Settings {
+			if s.Key == "-tags" {
+				got = s.Value
+			}
+		}
+		if got != want {
+			t.Errorf("with %q: built with the tags %s, want %s", more, got, want)
+		}
+	}
+}
+
+// What the chart asks for is built, under its name.
+func TestProduct(t *testing.T) {
+	t.Parallel()
+	want := map[string]struct {
+		limit float64
+		http2 bool
+	}{"lock": {12, false}, "init": {12, false}}
+	for _, c := range Product("1.2.3") {
+		w, ok := want[c.Name]
+		if !ok || c.Package != "./components/"+c.Name || c.Ref() != "ghcr.io/pod-startup-lock/"+c.Name+":1.2.3" {
+			t.Errorf("unexpected %+v", c)
+		}
+		if c.LimitMB != w.limit || strings.Contains(c.BuildTags, "omithttp2") == w.http2 {
+			t.Errorf("%s: limit %g MB, build tags %q, want %+v", c.Name, c.LimitMB, c.BuildTags, w)
+		}
+		delete(want, c.Name)
+	}
+	if len(want) > 0 {
+		t.Errorf("not built: %v", want)
 	}
 }
 
@@ -112,11 +160,13 @@ func TestReport(t *testing.T) {
 	for name, tc := range map[string]struct {
 		limit  float64
 		tooBig bool
-	}{"fits": {100, false}, "too big": {0.5, true}} {
+	}{"fits": {100, false}, "too big": {0.5, true}, "no limit": {0, false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			err := Report(context.Background(), &out, tc.limit, []Component{probe()}, []v1.Platform{Linux("amd64")})
+			c := probe()
+			c.LimitMB = tc.limit
+			err := Report(context.Background(), &out, []Component{c}, []v1.Platform{Linux("amd64")})
 			if (err != nil) != tc.tooBig || strings.Contains(out.String(), "TOO BIG") != tc.tooBig {
 				t.Errorf("got %v and\n%s", err, out.String())
 			}

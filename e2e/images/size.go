@@ -1,4 +1,4 @@
-// This file reports how big images are, against a limit.
+// This file reports how big images are, against their limits.
 
 package images
 
@@ -47,10 +47,10 @@ func Measure(img v1.Image) (Size, error) {
 }
 
 // Report builds every component for every platform, prints a table of their sizes, and fails when one
-// of them takes limit megabytes or more.
-func Report(ctx context.Context, out io.Writer, limit float64, components []Component, platforms []v1.Platform) error {
+// of them reaches its limit.
+func Report(ctx context.Context, out io.Writer, components []Component, platforms []v1.Platform) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "IMAGE\tPLATFORM\tUNCOMPRESSED MB\tCOMPRESSED MB\t")
+	fmt.Fprintln(table, "IMAGE\tPLATFORM\tUNCOMPRESSED MB\tLIMIT\tCOMPRESSED MB\t")
 	tooBig := 0
 	for _, component := range components {
 		for _, platform := range platforms {
@@ -62,20 +62,23 @@ func Report(ctx context.Context, out io.Writer, limit float64, components []Comp
 			if err != nil {
 				return fmt.Errorf("measure the image of %s: %w", component.Name, err)
 			}
-			verdict := ""
-			if float64(size.Uncompressed) >= limit*megabyte {
-				verdict = "TOO BIG"
-				tooBig++
+			limit, verdict := "none", ""
+			if component.LimitMB > 0 {
+				limit = fmt.Sprintf("%g", component.LimitMB)
+				if float64(size.Uncompressed) >= component.LimitMB*megabyte {
+					verdict = "TOO BIG"
+					tooBig++
+				}
 			}
-			fmt.Fprintf(table, "%s\t%s\t%.1f\t%.1f\t%s\n", component.Name, platform,
-				float64(size.Uncompressed)/megabyte, float64(size.Compressed)/megabyte, verdict)
+			fmt.Fprintf(table, "%s\t%s\t%.1f\t%s\t%.1f\t%s\n", component.Name, platform,
+				float64(size.Uncompressed)/megabyte, limit, float64(size.Compressed)/megabyte, verdict)
 		}
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
 	if tooBig > 0 {
-		return fmt.Errorf("%d images take %g MB or more", tooBig, limit)
+		return fmt.Errorf("%d images are too big", tooBig)
 	}
 	return nil
 }
