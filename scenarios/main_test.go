@@ -107,7 +107,7 @@ func TestBadInputExits2AndNamesEveryProblem(t *testing.T) {
 
 func TestList(t *testing.T) {
 	out, _, code := app(t, "list")
-	for _, want := range []string{"herd ", "light ", "(policies: none, fixed)"} {
+	for _, want := range []string{"herd ", "light ", "(policies: none, fixed, ready2, ready3)"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("code %d, lacks %q:\n%s", code, want, out)
 		}

@@ -22,7 +22,7 @@ import (
 )
 
 // onKind is the place that not every build has.
-const onKind = "kind"
+const onKind = spec.OnKind
 
 //go:embed *.yaml
 var committed embed.FS
@@ -63,6 +63,8 @@ func (s settings) plan() (plan, error) {
 	}
 	if s.on != local.On && s.on != onKind {
 		problems = append(problems, fmt.Errorf("--on %q: want %s or %s", s.on, local.On, onKind))
+	} else if p.scenario != nil && !p.scenario.RunsOn(s.on) {
+		problems = append(problems, fmt.Errorf("--on %s: the scenario %s runs on %s only", s.on, p.scenario.Name, strings.Join(p.scenario.On, " and ")))
 	}
 	for _, d := range []struct {
 		flag, text string

@@ -33,6 +33,12 @@ type Herd struct {
 	Lock Lock
 	// Progress is told what happens; nil shows nothing.
 	Progress live.Progress
+	// Expected tells which pods have to be Ready for the run to be over; nil is
+	// those without a fault. One that was deleted is never waited for.
+	Expected func(pod *record.Pod) bool
+	// During runs beside the herd from the beginning of what is recorded. The run
+	// is not over before it is, unless its limit is, and fails if it does.
+	During func(ctx context.Context, c *cluster.Cluster, namespace string, log *record.Log) error
 	// Done is told the namespace of the herd while its pods are still there, for
 	// whoever wants to look at them; nil looks at nothing.
 	Done func(ctx context.Context, namespace string, run *record.Run)
@@ -40,7 +46,8 @@ type Herd struct {
 
 // Run lets the herd land on a fresh worker and follows it until all pods are
 // Ready, or until the limit, if there is one, is over. A policy with a lock
-// needs it installed. The herd is gone afterwards.
+// needs it installed. The herd is gone afterwards. The API server may be away
+// for a while in the middle.
 func (h Herd) Run(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, policy spec.Policy, limit time.Duration) (_ *record.Run, err error) {
 	fail := func(doing string, err error) error {
 		return fmt.Errorf("run %s with policy %s on the cluster %s: %s: %w", s.Name, policy.Name, c.Name, doing, err)
@@ -54,10 +61,14 @@ func (h Herd) Run(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, pol
 	}
 	defer func() {
 		// Also when the context is over: nothing of the herd may stay.
-		if left := remove(context.WithoutCancel(ctx), c, namespace); left != nil {
+		ctx := context.WithoutCancel(ctx)
+		if left := errors.Join(remove(ctx, c, namespace), untaintWorker(ctx, c, s)); left != nil {
 			err = errors.Join(err, fail("remove the herd", left))
 		}
 	}()
+	if err := h.createDaemonSets(ctx, c, s, namespace, func(d spec.DaemonSet) bool { return d.Elsewhere != spec.ByTaint }); err != nil {
+		return nil, fail("create the DaemonSets", err)
+	}
 	pods, err := h.create(ctx, c, s, policy, namespace)
 	if err != nil {
 		return nil, fail("create the pods", err)
@@ -106,36 +117,51 @@ func (h Herd) create(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, 
 	return pods, nil
 }
 
+// expected tells whether the run is not over before the pod is Ready.
+func (h Herd) expected(pod *record.Pod) bool {
+	if _, deleted := pod.First(record.Deleted); deleted {
+		return false
+	}
+	if h.Expected != nil {
+		return h.Expected(pod)
+	}
+	return pod.Sound()
+}
+
 // remove deletes the herd and waits until it is gone.
 func remove(ctx context.Context, c *cluster.Cluster, namespace string) error {
 	if namespace == "" {
 		return nil
 	}
-	api := c.Client.CoreV1().Namespaces()
-	if err := api.Delete(ctx, namespace, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return err
-	}
-	return wait.PollUntilContextTimeout(ctx, time.Second, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
-		_, err := api.Get(ctx, namespace, metav1.GetOptions{})
-		return apierrors.IsNotFound(err), nil
+	var last error // of an API server that is just coming back, perhaps
+	err := wait.PollUntilContextTimeout(ctx, time.Second, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
+		last = c.Client.CoreV1().Namespaces().Delete(ctx, namespace, metav1.DeleteOptions{})
+		return apierrors.IsNotFound(last), nil
 	})
+	if err != nil {
+		return errors.Join(err, last)
+	}
+	return nil
 }
 
-// follow brings the worker back and records what happens then. The herd appears
-// at the moment when the first of its pods is placed on the node.
+// follow brings the worker back and records what happens then.
 func (h Herd) follow(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, policy spec.Policy, limit time.Duration, namespace string, pods []record.Pod) (*record.Run, error) {
 	herd, stop := context.WithCancel(ctx)
 	defer stop()
 	group, herd := errgroup.WithContext(herd)
-	w := newWatcher(s, policy, pods)
-
+	// What is cut short because the herd is over has not failed.
+	try := func(f func() error) {
+		group.Go(func() error {
+			if err := f(); herd.Err() == nil || !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil
+		})
+	}
+	w := newWatcher(pods, h.expected, func(at time.Time) *record.Log { return record.NewLog(On, s, policy, pods, at) })
 	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(namespace))
 	informer := factory.Core().V1().Pods().Informer()
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { w.see(o.(*corev1.Pod), time.Now()) },
-		UpdateFunc: func(_, o any) { w.see(o.(*corev1.Pod), time.Now()) },
-	})
-	if err != nil {
+	if _, err := informer.AddEventHandler(w.handler()); err != nil {
 		return nil, fmt.Errorf("watch the pods: %w", err)
 	}
 	factory.Start(herd.Done())
@@ -144,89 +170,80 @@ func (h Herd) follow(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, 
 	if !cache.WaitForCacheSync(herd.Done(), informer.HasSynced) {
 		return nil, fmt.Errorf("watch the pods: %w", context.Cause(herd))
 	}
-	group.Go(func() error { return c.StartWorker(herd) })
+	try(func() error { return c.StartWorker(herd) })
+	if tainted(s) {
+		try(func() error { return h.taintWorker(herd, c, s, namespace) })
+	}
 	select {
-	case <-w.appeared:
+	case <-w.started:
 	case <-herd.Done():
 		return nil, errors.Join(ctx.Err(), group.Wait())
 	}
-	if h.Progress != nil {
-		done := h.Progress.Follow(live.Title(s, policy), limit, func() *record.Run { return w.log.Snapshot(time.Now()) })
-		defer done()
+	now, title, gaveUp := w.life(), live.Title(s, policy), false
+	if s.Reboot {
+		gaveUp = h.accompany(herd, c, title+" (before the reboot)", policy, limit, now)
 	}
-	group.Go(func() error { machine.NewMeter(nil).Watch(herd, w.log.Sample); return nil })
-	if policy.Lock != nil {
-		group.Go(func() error { h.Lock.follow(herd, c, w.log); return nil })
+	if !gaveUp && herd.Err() == nil {
+		if s.Reboot {
+			now = w.reborn(time.Now())
+			try(func() error {
+				err := c.Reboot(herd)
+				if err == nil {
+					now.log.Rebooted(time.Now())
+				}
+				return err
+			})
+		}
+		during := make(chan struct{})
+		try(func() error {
+			defer close(during)
+			if h.During == nil {
+				return nil
+			}
+			return h.During(herd, c, namespace, now.log)
+		})
+		h.accompany(herd, c, title, policy, limit, now, during)
 	}
-	var over <-chan time.Time
-	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		over = timer.C
-	}
-	gaveUp := false
-	select {
-	case <-w.ready:
-	case <-over:
-		gaveUp = true
-	case <-herd.Done():
-	}
-	if policy.Lock != nil && herd.Err() == nil {
-		h.Lock.ask(ctx, c, w.log)
-	}
-	w.log.Finish(time.Now(), gaveUp)
 	stop()
-	// The worker may still be on its way to what StartWorker waits for: that it
-	// is cut short is no failure of the herd.
-	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+	if err := group.Wait(); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return w.log.Snapshot(time.Now()), nil
+	return now.log.Snapshot(time.Now()), nil
 }
 
-// watcher turns what the API server says of pods into a record.
-type watcher struct {
-	mu       sync.Mutex
-	index    map[string]int // by UID
-	seen     []seen
-	log      *record.Log
-	appeared chan struct{} // closed when the first pod is placed
-	ready    chan struct{} // closed when all are Ready
-	begin    func(at time.Time) *record.Log
-	once     sync.Once
-}
-
-func newWatcher(s *spec.Scenario, policy spec.Policy, pods []record.Pod) *watcher {
-	w := &watcher{
-		index: map[string]int{}, seen: make([]seen, len(pods)),
-		appeared: make(chan struct{}), ready: make(chan struct{}),
-		begin: func(at time.Time) *record.Log { return record.NewLog(On, s, policy, pods, at) },
+// accompany measures and shows one life of the herd until it is complete and
+// so is whatever else it has to wait for. It tells whether the limit came first.
+func (h Herd) accompany(ctx context.Context, c *cluster.Cluster, title string, policy spec.Policy, limit time.Duration, now *life, others ...<-chan struct{}) (gaveUp bool) {
+	beside, stop := context.WithCancel(ctx)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	defer stop()
+	if h.Progress != nil {
+		defer h.Progress.Follow(title, limit, func() *record.Run { return now.log.Snapshot(time.Now()) })()
 	}
-	for i, p := range pods {
-		w.index[p.UID] = i
+	watchers.Go(func() { machine.NewMeter(nil).Watch(beside, now.log.Sample) })
+	if policy.Lock != nil {
+		watchers.Go(func() { h.Lock.follow(beside, c, now.log) })
 	}
-	return w
-}
-
-// see takes note of a pod as it was told at a time.
-func (w *watcher) see(pod *corev1.Pod, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i, ours := w.index[string(pod.UID)]
-	if !ours || pod.Spec.NodeName == "" {
-		return
+	patience := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		patience, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	if w.log == nil {
-		w.log = w.begin(now)
-		close(w.appeared)
+	for _, complete := range append(others, now.ready) {
+		select {
+		case <-complete:
+		case <-patience.Done():
+			gaveUp = ctx.Err() == nil
+		}
 	}
-	for _, e := range w.seen[i].update(pod, now) {
-		w.log.Add(i, e.at, e.what, e.note)
+	if policy.Lock != nil && ctx.Err() == nil {
+		h.Lock.ask(ctx, c, now.log)
 	}
-	if w.log.AllReady() {
-		w.once.Do(func() { close(w.ready) })
-	}
+	now.log.Finish(time.Now(), gaveUp)
+	return gaveUp
 }

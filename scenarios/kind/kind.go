@@ -24,9 +24,10 @@ import (
 )
 
 // On is the name of this place in records.
-const On = "kind"
+const On = spec.OnKind
 
 const (
+	appImage = "psl-app"
 	// tag is of the images, which exist nowhere but on the cluster's nodes.
 	tag = "scenarios"
 	// release is the chart's release, its namespace and, by the chart's rules, its Service.
@@ -43,7 +44,7 @@ const (
 // AppImage is the application of the pods, to be built and loaded like the
 // components' own images.
 func AppImage(tag string) images.Component {
-	return images.Component{Name: "psl-app", Package: "./scenarios/app", Tag: tag}
+	return images.Component{Name: appImage, Package: "./scenarios/app", Tag: tag}
 }
 
 // Options are how herds are run from the command line.
@@ -82,21 +83,18 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (*Node, error) {
 	}
 	opts.Progress.Note("building and loading the images")
 	var built []images.Image
-	for _, c := range []images.Component{
-		{Name: "lock", Package: "./components/lock", Tag: tag},
-		{Name: "init", Package: "./components/init", Tag: tag},
-		AppImage(tag),
-	} {
+	refs := map[string]string{}
+	for _, c := range append(images.Product(tag), AppImage(tag)) {
 		image, err := images.Build(ctx, c, images.Linux(runtime.GOARCH))
 		if err != nil {
 			return nil, err
 		}
-		built = append(built, image)
+		built, refs[c.Name] = append(built, image), image.Ref
 	}
 	if err := n.cluster.LoadImages(ctx, built...); err != nil {
 		return nil, err
 	}
-	n.herd = Herd{InitImage: built[1].Ref, AppImage: built[2].Ref, Progress: opts.Progress}
+	n.herd = Herd{InitImage: refs["init"], AppImage: refs[appImage], Progress: opts.Progress}
 	return n, nil
 }
 
@@ -203,9 +201,13 @@ func (n *Node) uninstall(ctx context.Context) error {
 func (n *Node) release(l *spec.Lock) install.Options {
 	o := install.Options{Kubeconfig: n.cluster.Kubeconfig, Namespace: release, Release: release, Chart: n.chart}
 	if l != nil {
+		ours := map[string]any{"tag": tag, "pullPolicy": "Never"}
 		o.Values = map[string]any{
-			"image": map[string]any{"tag": tag, "pullPolicy": "Never"},
-			"lock":  map[string]any{"locks": l.Locks, "lease": l.Lease.String()},
+			"image":   ours,
+			"health":  map[string]any{"image": ours},
+			"lock":    map[string]any{"locks": l.Locks},
+			"lease":   l.Lease.String(),
+			"release": map[string]any{"on": string(l.ReleaseOn)},
 		}
 	}
 	return o

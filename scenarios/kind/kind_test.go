@@ -134,36 +134,42 @@ func TestMoment(t *testing.T) {
 	}
 }
 
+// is tells whether a channel is closed.
+func is(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func newTestWatcher(s *spec.Scenario, pods []record.Pod) *watcher {
+	return newWatcher(pods, Herd{}.expected, func(at time.Time) *record.Log { return record.NewLog(On, s, spec.Policy{}, pods, at) })
+}
+
 func TestWatcher(t *testing.T) {
 	t.Parallel()
-	w := newWatcher(&spec.Scenario{Name: "s"}, spec.Policy{}, []record.Pod{{Name: "a", UID: "1"}})
-	is := func(c chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		default:
-			return false
-		}
-	}
+	w := newTestWatcher(&spec.Scenario{Name: "s"}, []record.Pod{{Name: "a", UID: "1"}})
 	pending := state{}.pod()
 	pending.Spec.NodeName = ""
 	w.see(pending, at(1))
 	foreign := state{running: "x", since: 1, ready: 1}.pod()
 	foreign.UID = types.UID("other")
 	w.see(foreign, at(2))
-	if is(w.appeared) {
+	if is(w.started) {
 		t.Fatal("the herd appeared before a pod of it was placed")
 	}
 	w.see(state{}.pod(), at(3))
-	if !is(w.appeared) || is(w.ready) {
+	if !is(w.started) || is(w.life().ready) {
 		t.Fatal("placed, and not Ready")
 	}
 	w.see(state{running: "a", since: 5, ready: 5}.pod(), at(5.5))
-	if !is(w.ready) {
+	if !is(w.life().ready) {
 		t.Fatal("not all Ready")
 	}
 	w.see(state{running: "a", since: 5, ready: 5}.pod(), at(6)) // once more does no harm
-	run := w.log.Snapshot(at(7))
+	run := w.life().log.Snapshot(at(7))
 	if started, _ := run.Pods[0].First(record.Started); run.On != On || started != 2.5 || run.Ended != 4 {
 		t.Errorf("%+v", run)
 	}

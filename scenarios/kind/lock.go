@@ -6,9 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
@@ -38,8 +40,12 @@ func (l Lock) State(ctx context.Context, c *cluster.Cluster) (*lockapi.State, er
 	if len(pods.Items) == 0 {
 		return nil, fmt.Errorf("find the lock on %s: no pod in %s has the labels %s", c.Worker(), l.Namespace, l.Selector)
 	}
+	// One that was deleted may still be there beside its successor.
+	newest := slices.MaxFunc(pods.Items, func(a, b corev1.Pod) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
 	body, err := c.Client.CoreV1().RESTClient().Get().Namespace(l.Namespace).Resource("pods").
-		Name(pods.Items[0].Name + ":" + strconv.Itoa(l.Port)).SubResource("proxy").Suffix(lockapi.PathState).DoRaw(ctx)
+		Name(newest.Name + ":" + strconv.Itoa(l.Port)).SubResource("proxy").Suffix(lockapi.PathState).DoRaw(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the state of the lock on %s: %w", c.Worker(), err)
 	}

@@ -15,6 +15,8 @@ import (
 const (
 	appName = "app"
 	appPort = 8080
+	// noImage cannot be pulled: no registry listens there.
+	noImage = "localhost:1/pod-startup-lock/no-such-image:none"
 )
 
 // pod is one pod of a group, on a given node. With a lock it waits in an init container.
@@ -28,6 +30,7 @@ func (h Herd) pod(node, name string, g spec.Group, lock *spec.Lock) *corev1.Pod 
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app.kubernetes.io/name": g.Name}},
 		Spec: corev1.PodSpec{
 			NodeSelector:                 map[string]string{corev1.LabelHostname: node},
+			Tolerations:                  tolerations(),
 			AutomountServiceAccountToken: &off,
 			EnableServiceLinks:           &off,
 			SecurityContext: &corev1.PodSecurityContext{
@@ -46,6 +49,15 @@ func (h Herd) pod(node, name string, g spec.Group, lock *spec.Lock) *corev1.Pod 
 			}},
 			Volumes: []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}}},
 		},
+	}
+	app := &pod.Spec.Containers[0]
+	switch g.Fault {
+	case spec.NeverReady:
+		app.Args = append(app.Args, "--never-ready")
+	case spec.NoImage:
+		app.Image, app.ImagePullPolicy = noImage, corev1.PullIfNotPresent
+	case spec.CrashLoop:
+		app.Args = append(app.Args, "--crash")
 	}
 	if lock != nil {
 		args := []string{"--host", h.Lock.host(), "--port", strconv.Itoa(h.Lock.Port), "--duration", lock.Lease.String()}

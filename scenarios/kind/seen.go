@@ -14,42 +14,51 @@ import (
 
 // seen is what is known of a pod so far.
 type seen struct {
-	running  string // the container that runs, by its id
+	former   string    // the last container of a life that is over, by its id
+	last     string    // the last container that ran
+	running  string    // the same while it runs
+	since    time.Time // when it was started
 	restarts int32
 	ready    bool
 }
 
-// happening is something that happened, and when.
+// reborn is what is known at the beginning of another life.
+func (s seen) reborn() seen { return seen{former: s.last, restarts: s.restarts} }
+
+// happening is something that happened, and when; the stamp is the whole second
+// that the status has for it.
 type happening struct {
-	at   time.Time
-	what record.What
-	note string
+	at, stamp time.Time
+	what      record.What
+	note      string
 }
 
 // update compares the pod with what is known and tells the difference.
 func (s *seen) update(pod *corev1.Pod, now time.Time) []happening {
 	var news []happening
-	add := func(at time.Time, what record.What, note string) { news = append(news, happening{at, what, note}) }
+	add := func(stamp time.Time, what record.What, note string) {
+		news = append(news, happening{moment(stamp, now), stamp, what, note})
+	}
 	for _, c := range pod.Status.ContainerStatuses {
-		if c.Name != appName {
-			continue
+		if c.Name != appName || c.ContainerID != "" && c.ContainerID == s.former {
+			continue // of a former life: nobody has told the API server yet that it is over
 		}
 		if t := c.LastTerminationState.Terminated; t != nil && s.running == t.ContainerID && s.running != "" {
-			add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+			add(t.FinishedAt.Time, record.Stopped, ending(t))
 			s.running, s.ready = "", false
 		}
 		if t := c.State.Terminated; t != nil && s.running == t.ContainerID && s.running != "" {
-			add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+			add(t.FinishedAt.Time, record.Stopped, ending(t))
 			s.running, s.ready = "", false
 		}
 		if r := c.State.Running; r != nil && s.running != c.ContainerID {
 			// A container that came and went between two states of the pod.
 			if t := c.LastTerminationState.Terminated; t != nil && c.RestartCount > s.restarts+1 {
-				add(moment(t.StartedAt.Time, now), record.Started, "")
-				add(moment(t.FinishedAt.Time, now), record.Stopped, ending(t))
+				add(t.StartedAt.Time, record.Started, "")
+				add(t.FinishedAt.Time, record.Stopped, ending(t))
 			}
-			add(moment(r.StartedAt.Time, now), record.Started, "")
-			s.running, s.ready = c.ContainerID, false
+			add(r.StartedAt.Time, record.Started, "")
+			s.running, s.last, s.since, s.ready = c.ContainerID, c.ContainerID, r.StartedAt.Time, false
 		}
 		s.restarts = c.RestartCount
 	}
@@ -57,11 +66,14 @@ func (s *seen) update(pod *corev1.Pod, now time.Time) []happening {
 		if c.Type != corev1.PodReady || s.running == "" || s.ready == (c.Status == corev1.ConditionTrue) {
 			continue
 		}
+		what, at := record.Unready, c.LastTransitionTime.Time
 		if s.ready = !s.ready; s.ready {
-			add(moment(c.LastTransitionTime.Time, now), record.Ready, "")
-		} else {
-			add(moment(c.LastTransitionTime.Time, now), record.Unready, "")
+			what = record.Ready
 		}
+		if at.Before(s.since) { // since an earlier container, and told of at no time in between
+			at = s.since
+		}
+		add(at, what, "")
 	}
 	return news
 }

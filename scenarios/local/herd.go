@@ -65,7 +65,7 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 		pod.Tell = func(what record.What, note string) {
 			tell(what, note)
 			log.Add(i, time.Now(), what, note)
-			if what == record.Ready && log.AllReady() {
+			if what == record.Ready && log.AllReady((*record.Pod).Sound) {
 				select {
 				case ready <- struct{}{}:
 				default:

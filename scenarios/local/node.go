@@ -19,7 +19,7 @@ import (
 )
 
 // On is the name of this place in records.
-const On = "local"
+const On = spec.OnLocal
 
 // idleTime is how long the machine's use without the herd is measured.
 const idleTime = 3 * time.Second

@@ -42,12 +42,14 @@ func judge(e spec.Expect, s Summary) []Check {
 		checks = append(checks, Check{What: what, Expected: want.String() + unit, Measured: got, Holds: want.Holds(measured)})
 	}
 	check("pods Ready", e.Ready, float64(s.Ready), "")
+	check("healthy pods Ready", e.Healthy, float64(s.Healthy), "")
 	check("restarts", e.Restarts, float64(s.Restarts), "")
 	check("most starters at once", e.Starters, float64(s.Starters), "")
 	check("most grants at once", e.Grants, float64(s.Grants), "")
 	check("order inversions", e.Inversions, float64(s.Inversions), "")
 	check("ratio to the node bound", e.Ratio, value(s.Ratio), "")
 	check("shortest time between two starts", e.Spacing, value(s.Spacing), " s")
+	check("DaemonSets Ready before the first grant by", e.Gate, value(s.Gate), " s")
 	return checks
 }
 

@@ -21,10 +21,14 @@ type Log struct {
 
 // NewLog begins the record of a herd that appears at the given time.
 func NewLog(on string, s *spec.Scenario, policy spec.Policy, pods []Pod, appeared time.Time) *Log {
-	return &Log{run: Run{
+	l := &Log{run: Run{
 		Scenario: s.Name, On: on, Policy: policy,
 		Appeared: appeared, Pods: slices.Clone(pods),
 	}}
+	for _, d := range s.DaemonSets {
+		l.run.DaemonSets = append(l.run.DaemonSets, DaemonSet{Name: d.Name, Elsewhere: d.Elsewhere})
+	}
+	return l
 }
 
 // Pods are the pods of a scenario before anything happens to them. Each gets
@@ -34,7 +38,7 @@ func Pods(s *spec.Scenario, uid func(name string) string) []Pod {
 	for _, g := range s.Pods {
 		for i := range g.Count {
 			name := g.Name + "-" + number(i+1, g.Count)
-			pods = append(pods, Pod{Name: name, Group: g.Name, UID: uid(name), Priority: g.Priority, Weight: g.Weight})
+			pods = append(pods, Pod{Name: name, Group: g.Name, UID: uid(name), Priority: g.Priority, Weight: g.Weight, Fault: g.Fault})
 		}
 	}
 	return pods
@@ -63,6 +67,26 @@ func (l *Log) Add(pod int, at time.Time, what What, note string) {
 	sortEvents(p.Events)
 }
 
+// DaemonSet notes that a DaemonSet became Ready on the node. The first time counts.
+func (l *Log) DaemonSet(name string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.run.DaemonSets {
+		if d := &l.run.DaemonSets[i]; d.Name == name && d.ReadyAt == nil {
+			since := at.Sub(l.run.Appeared).Seconds()
+			d.ReadyAt = &since
+		}
+	}
+}
+
+// Rebooted notes that the node is Ready again.
+func (l *Log) Rebooted(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	since := at.Sub(l.run.Appeared).Seconds()
+	l.run.Rebooted = &since
+}
+
 // Sample adds a sample of the node.
 func (l *Log) Sample(at time.Time, pressure *float64, busy float64) {
 	l.mu.Lock()
@@ -77,12 +101,13 @@ func (l *Log) Merge(s *lockapi.State) {
 	l.ledger.Merge(s)
 }
 
-// AllReady tells whether every pod is Ready now.
-func (l *Log) AllReady() bool {
+// AllReady tells whether every pod is Ready now of those that count.
+func (l *Log) AllReady(counts func(pod *Pod) bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.run.Pods {
-		if _, ok := l.run.Pods[i].ReadyAt(); !ok {
+		p := &l.run.Pods[i]
+		if _, ok := p.ReadyAt(); !ok && counts(p) {
 			return false
 		}
 	}
@@ -107,6 +132,7 @@ func (l *Log) Snapshot(now time.Time) *Run {
 		run.Ended = max(0, now.Sub(run.Appeared).Seconds())
 	}
 	run.Samples = slices.Clone(run.Samples)
+	run.DaemonSets = slices.Clone(run.DaemonSets)
 	run.Pods = slices.Clone(run.Pods)
 	for i := range run.Pods {
 		run.Pods[i].Events = slices.Clone(run.Pods[i].Events)

@@ -25,6 +25,7 @@ const (
 	Ready    What = "ready"    // it became Ready
 	Unready  What = "unready"  // it is Ready no more, although its application runs
 	Stopped  What = "stopped"  // its application ended or was killed; Note says why
+	Deleted  What = "deleted"  // it is not in the cluster any more
 )
 
 // Event is one thing that happened to a pod.
@@ -42,8 +43,19 @@ type Pod struct {
 	UID      string `json:"uid"`
 	Priority int    `json:"priority,omitempty"`
 	Weight   int    `json:"weight,omitempty"`
+	// Fault keeps it from becoming Ready; empty is a healthy pod.
+	Fault spec.Fault `json:"fault,omitempty"`
 	// Events are in order of time.
 	Events []Event `json:"events"`
+}
+
+// DaemonSet is one that is there beside the herd.
+type DaemonSet struct {
+	Name string `json:"name"`
+	// Elsewhere is why it is not meant for the node; empty is one that nobody may start before.
+	Elsewhere spec.Elsewhere `json:"elsewhere,omitempty"`
+	// ReadyAt is when it became Ready on the node, in seconds since the herd appeared.
+	ReadyAt *float64 `json:"readyAt,omitempty"`
 }
 
 // Sample is the node's state at one moment.
@@ -65,10 +77,13 @@ type Run struct {
 	Appeared time.Time `json:"appeared"`
 	// Ended is when the run was over, in seconds.
 	Ended float64 `json:"ended"`
-	// GaveUp is true if that was before every pod was Ready.
-	GaveUp  bool     `json:"gaveUp,omitempty"`
-	Pods    []Pod    `json:"pods"`
-	Samples []Sample `json:"samples,omitempty"`
+	// GaveUp is true if that was before every pod that can be Ready was.
+	GaveUp bool `json:"gaveUp,omitempty"`
+	// Rebooted is when the node was Ready again, in a run that begins with its reboot.
+	Rebooted   *float64    `json:"rebooted,omitempty"`
+	DaemonSets []DaemonSet `json:"daemonSets,omitempty"`
+	Pods       []Pod       `json:"pods"`
+	Samples    []Sample    `json:"samples,omitempty"`
 }
 
 // Bound is the node bound and the terms that it is made of.
@@ -138,11 +153,17 @@ func (p *Pod) ReadyAt() (at float64, ok bool) {
 		switch e.What {
 		case Ready:
 			at, ok = e.At, true
-		case Unready, Stopped:
+		case Unready, Stopped, Deleted:
 			ok = false
 		}
 	}
 	return at, ok
+}
+
+// Sound tells whether the pod can be Ready: it has no fault and was not deleted.
+func (p *Pod) Sound() bool {
+	_, deleted := p.First(Deleted)
+	return p.Fault == "" && !deleted
 }
 
 // State is what a pod is doing.
@@ -154,6 +175,7 @@ const (
 	Starting State = "starting" // its application runs and is not yet Ready
 	Serving  State = "ready"
 	BackOff  State = "back-off" // its application ended and is not yet started again
+	Gone     State = "gone"     // it was deleted
 )
 
 // Span is a time in which a pod was in one state.
@@ -195,6 +217,8 @@ func after(w What) (State, bool) {
 		return Serving, true
 	case Stopped:
 		return BackOff, true
+	case Deleted:
+		return Gone, true
 	default:
 		return "", false
 	}

@@ -27,6 +27,11 @@ func pod(events ...any) record.Pod {
 	return p
 }
 
+func faulty(p record.Pod) record.Pod {
+	p.Fault = spec.NeverReady
+	return p
+}
+
 func TestSpans(t *testing.T) {
 	t.Parallel()
 	const w, s, r, b = record.Waiting, record.Starting, record.Serving, record.BackOff
@@ -41,6 +46,7 @@ func TestSpans(t *testing.T) {
 		"killed":           {pod("started", 1, "stopped", 4, "started", 6, "ready", 8), 9, []record.Span{{0, 1, w}, {1, 4, s}, {4, 6, b}, {6, 8, s}, {8, 9, r}}},
 		"restart at once":  {pod("started", 1, "stopped", 4, "started", 4), 9, []record.Span{{0, 1, w}, {1, 4, s}, {4, 9, s}}},
 		"loses readiness":  {pod("started", 1, "ready", 2, "unready", 4, "ready", 5), 9, []record.Span{{0, 1, w}, {1, 2, s}, {2, 4, r}, {4, 5, s}, {5, 9, r}}},
+		"deleted":          {pod("started", 1, "deleted", 4), 9, []record.Span{{0, 1, w}, {1, 4, s}, {4, 9, record.Gone}}},
 		"cut at the end":   {pod("started", 1, "ready", 20), 9, []record.Span{{0, 1, w}, {1, 9, s}}},
 		"ready at the end": {pod("started", 1, "ready", 9), 9, []record.Span{{0, 1, w}, {1, 9, s}, {9, 9, r}}},
 	}
@@ -68,14 +74,14 @@ func TestSummarize(t *testing.T) {
 				pod("claimed", 0, "granted", 0, "started", 1, "ready", 3, "returned", 4),
 				pod("claimed", 1, "granted", 4, "started", 5, "ready", 9, "returned", 8),
 			},
-			record.Summary{Pods: 2, Ready: 2, Starters: 1, Grants: 1}, 9, 6,
+			record.Summary{Pods: 2, Ready: 2, Sound: 2, Healthy: 2, Starters: 1, Grants: 1}, 9, 6,
 		},
 		"the slot ends before Ready": {
 			[]record.Pod{
 				pod("claimed", 0, "granted", 0, "started", 1, "returned", 4, "ready", 5),
 				pod("claimed", 1, "granted", 4, "started", 5, "ready", 9, "returned", 8),
 			},
-			record.Summary{Pods: 2, Ready: 2, Starters: 2, Grants: 1}, 9, 7,
+			record.Summary{Pods: 2, Ready: 2, Sound: 2, Healthy: 2, Starters: 2, Grants: 1}, 9, 7,
 		},
 		"no lock, restarts": {
 			[]record.Pod{
@@ -83,19 +89,34 @@ func TestSummarize(t *testing.T) {
 				pod("started", 0, "stopped", 5, "started", 15),
 				pod("started", 4, "ready", 9),
 			},
-			record.Summary{Pods: 3, Ready: 2, Restarts: 2, Starters: 3}, 0, 9,
+			record.Summary{Pods: 3, Ready: 2, Sound: 3, Healthy: 2, Restarts: 2, Starters: 3}, 0, 9,
 		},
 		"back-off is no start": {
 			[]record.Pod{pod("started", 0, "stopped", 5), pod("started", 6, "ready", 9)},
-			record.Summary{Pods: 2, Ready: 1, Starters: 1}, 0, 9,
+			record.Summary{Pods: 2, Ready: 1, Sound: 2, Healthy: 1, Starters: 1}, 0, 9,
 		},
 		"a queue jumper": {
 			[]record.Pod{pod("claimed", 0, "granted", 5), pod("claimed", 1, "granted", 2, "returned", 5), pod("claimed", 2)},
-			record.Summary{Pods: 3, Starters: 1, Grants: 1, Inversions: 1}, 0, 0,
+			record.Summary{Pods: 3, Sound: 3, Starters: 1, Grants: 1, Inversions: 1}, 0, 0,
 		},
 		"never Ready again": {
 			[]record.Pod{pod("started", 0, "ready", 5, "unready", 7)},
-			record.Summary{Pods: 1, Starters: 1}, 0, 0,
+			record.Summary{Pods: 1, Sound: 1, Starters: 1}, 0, 0,
+		},
+		"a faulty pod is not waited for": {
+			[]record.Pod{
+				faulty(pod("claimed", 0, "granted", 0, "started", 1, "returned", 5)),
+				pod("claimed", 0, "granted", 5, "started", 6, "ready", 8, "returned", 8),
+			},
+			record.Summary{Pods: 2, Ready: 1, Sound: 1, Healthy: 1, Starters: 2, Grants: 1}, 8, 8,
+		},
+		"a faulty pod's readiness counts for little": {
+			[]record.Pod{faulty(pod("started", 1, "ready", 2)), pod("started", 1)},
+			record.Summary{Pods: 2, Ready: 1, Sound: 1, Starters: 2}, 0, 0,
+		},
+		"a deleted pod is not waited for": {
+			[]record.Pod{pod("started", 1, "deleted", 5), pod("started", 2, "ready", 4, "deleted", 5), pod("started", 5, "ready", 8)},
+			record.Summary{Pods: 3, Ready: 1, Sound: 1, Healthy: 1, Starters: 2}, 8, 8,
 		},
 		"nobody": {nil, record.Summary{}, 0, 0},
 	}
@@ -131,6 +152,29 @@ func TestSpacing(t *testing.T) {
 	for name, test := range tests {
 		got := record.Summarize(&record.Run{Pods: test.pods}, nil).Spacing
 		if (got == nil) != (test.want < 0) || got != nil && *got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestGate(t *testing.T) {
+	t.Parallel()
+	f := func(v float64) *float64 { return &v }
+	slow, elsewhere := record.DaemonSet{Name: "slow", ReadyAt: f(20)}, record.DaemonSet{Name: "elsewhere", Elsewhere: spec.ByTaint}
+	tests := map[string]struct {
+		sets []record.DaemonSet
+		pods []record.Pod
+		want *float64
+	}{
+		"granted afterwards":         {[]record.DaemonSet{elsewhere, slow, {Name: "quick", ReadyAt: f(3)}}, []record.Pod{pod("granted", 23), pod("granted", 21), pod()}, f(1)},
+		"granted before":             {[]record.DaemonSet{slow}, []record.Pod{pod("granted", 23), pod("granted", 4)}, f(-16)},
+		"one that never was Ready":   {[]record.DaemonSet{slow, {Name: "broken"}}, []record.Pod{pod("granted", 23)}, nil},
+		"nobody was granted":         {[]record.DaemonSet{slow}, []record.Pod{pod("claimed", 23)}, nil},
+		"nobody is meant to be here": {[]record.DaemonSet{elsewhere}, []record.Pod{pod("granted", 23)}, nil},
+	}
+	for name, test := range tests {
+		got := record.Summarize(&record.Run{DaemonSets: test.sets, Pods: test.pods}, nil).Gate
+		if !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
 	}
@@ -265,13 +309,13 @@ func TestLogMergesTheLocksRecord(t *testing.T) {
 		{GrantState: lockapi.GrantState{Pod: one, ClaimedAt: at(0), GrantedAt: at(1), ExpiresAt: at(5)}, EndedAt: at(4), Ended: "released"},
 		{GrantState: lockapi.GrantState{Pod: two, ClaimedAt: at(2), GrantedAt: at(4), ExpiresAt: at(8)}, EndedAt: at(8), Ended: "lease"},
 	}})
-	if log.AllReady() {
+	if log.AllReady((*record.Pod).Sound) {
 		t.Error("all Ready too early")
 	}
 	log.Add(1, at(5), record.Started, "")
 	log.Add(1, at(7), record.Ready, "")
 	log.Sample(at(7), nil, 1.5)
-	if !log.AllReady() {
+	if !log.AllReady((*record.Pod).Sound) {
 		t.Error("not all Ready")
 	}
 	log.Finish(at(7), false)
@@ -308,7 +352,7 @@ func TestLogIsSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if !log.AllReady() {
+	if !log.AllReady((*record.Pod).Sound) {
 		t.Error("not all Ready")
 	}
 }
@@ -325,7 +369,7 @@ func TestPods(t *testing.T) {
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	f := func(v float64) *float64 { return &v }
-	ready := record.Summary{Pods: 3, Ready: 3, Starters: 2, AllReady: f(10), Ratio: f(1.2), Spacing: f(0.9999)}
+	ready := record.Summary{Pods: 3, Ready: 3, Sound: 3, Healthy: 3, Starters: 2, AllReady: f(10), Ratio: f(1.2), Spacing: f(0.9999)}
 	tests := map[string]struct {
 		expect spec.Expect
 		sum    record.Summary

@@ -4,6 +4,7 @@ package record
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -11,7 +12,11 @@ import (
 type Summary struct {
 	Pods  int `json:"pods"`
 	Ready int `json:"ready"`
-	// AllReady is when the last pod became Ready, in seconds; nil when some never did.
+	// Sound is how many pods could be Ready: neither faulty nor deleted.
+	Sound int `json:"sound"`
+	// Healthy is how many of those without a fault are Ready.
+	Healthy int `json:"healthy"`
+	// AllReady is when the last sound pod became Ready, in seconds; nil when some never did.
 	AllReady *float64 `json:"allReady,omitempty"`
 	// MeanReady is the mean time to Ready of the pods that became Ready; nil when none did.
 	MeanReady *float64 `json:"meanReady,omitempty"`
@@ -27,6 +32,9 @@ type Summary struct {
 	// first starts of two applications where there is no lock; nil with fewer than two.
 	// A lock spaces permissions; the milliseconds that a process then takes to appear are not its own.
 	Spacing *float64 `json:"spacing,omitempty"`
+	// Gate is the time from the last DaemonSet that is meant for the node to the
+	// first grant, in seconds; nil when there is none, or one was not Ready.
+	Gate *float64 `json:"gate,omitempty"`
 	// Pressure is the mean CPU pressure until the run ended; nil when it was not measured.
 	Pressure *float64 `json:"pressure,omitempty"`
 }
@@ -39,6 +47,7 @@ func Summarize(r *Run, bound *Bound) Summary {
 		Grants:     Peak(Grants(r)),
 		Inversions: Inversions(r.Pods),
 		Spacing:    spacing(r.Pods, Granted),
+		Gate:       gate(r),
 		Pressure:   meanPressure(r.Samples),
 	}
 	if s.Spacing == nil {
@@ -46,18 +55,27 @@ func Summarize(r *Run, bound *Bound) Summary {
 	}
 	sum, last := 0.0, 0.0
 	for i := range r.Pods {
-		s.Restarts += len(r.Pods[i].Restarts())
-		if at, ok := r.Pods[i].ReadyAt(); ok {
-			s.Ready++
+		p := &r.Pods[i]
+		s.Restarts += len(p.Restarts())
+		if p.Sound() {
+			s.Sound++
+		}
+		at, ok := p.ReadyAt()
+		if !ok {
+			continue
+		}
+		s.Ready++
+		if p.Fault == "" {
+			s.Healthy++
 			sum += at
 			last = max(last, at)
 		}
 	}
-	if s.Ready > 0 {
-		mean := sum / float64(s.Ready)
+	if s.Healthy > 0 {
+		mean := sum / float64(s.Healthy)
 		s.MeanReady = &mean
 	}
-	if s.Ready == s.Pods && s.Pods > 0 {
+	if s.Healthy == s.Sound && s.Sound > 0 {
 		s.AllReady = &last
 		if bound != nil && bound.Seconds() > 0 {
 			ratio := last / bound.Seconds()
@@ -129,7 +147,7 @@ func starting(p *Pod, end float64) []span {
 		switch e.What {
 		case Started:
 			spans, open = append(spans, span{e.At, max(end, e.At)}), true
-		case Ready, Stopped:
+		case Ready, Stopped, Deleted:
 			if open {
 				spans[len(spans)-1].to, open = e.At, false
 			}
@@ -224,6 +242,29 @@ func spacing(pods []Pod, w What) *float64 {
 		least = min(least, starts[i]-starts[i-1])
 	}
 	return &least
+}
+
+// gate is how long after the DaemonSets of the node the first grant was.
+func gate(r *Run) *float64 {
+	last, first := math.Inf(-1), math.Inf(1)
+	for _, d := range r.DaemonSets {
+		if d.Elsewhere != "" {
+			continue
+		}
+		if d.ReadyAt == nil {
+			return nil
+		}
+		last = max(last, *d.ReadyAt)
+	}
+	for i := range r.Pods {
+		if at, ok := r.Pods[i].First(Granted); ok {
+			first = min(first, at)
+		}
+	}
+	if since := first - last; !math.IsInf(since, 0) {
+		return &since
+	}
+	return nil
 }
 
 // CPU is the CPU-seconds that the node was busy during the run, by its samples.

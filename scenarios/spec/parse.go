@@ -65,12 +65,35 @@ func Parse(file string, data []byte) (*Scenario, error) {
 
 func (r *reader) scenario(n *yaml.Node) *Scenario {
 	s := &Scenario{}
-	var policies *yaml.Node
+	var policies, kindOnly *yaml.Node
 	r.mapping(n, "scenario",
 		field{"name", true, r.name(&s.Name, "name")},
 		field{"description", false, r.text(&s.Description, "description")},
+		field{"on", false, func(n *yaml.Node) {
+			r.list(n, "on", func(i int, n *yaml.Node) {
+				var place string
+				oneOf(r, &place, fmt.Sprintf("on[%d]", i), OnLocal, OnKind)(n)
+				s.On = append(s.On, place)
+			})
+		}},
 		field{"node", true, func(n *yaml.Node) {
 			r.mapping(n, "node", field{"cores", true, r.number(&s.Node.Cores, 1, maxCores, "node.cores")})
+		}},
+		field{"daemonSets", false, func(n *yaml.Node) {
+			kindOnly = n
+			names := map[string]bool{}
+			r.list(n, "daemonSets", func(i int, n *yaml.Node) {
+				d := r.daemonSet(n, fmt.Sprintf("daemonSets[%d]", i))
+				if names[d.Name] && d.Name != "" {
+					r.problem(n, "daemonSets[%d]: one named %s is there already", i, d.Name)
+				}
+				names[d.Name] = true
+				s.DaemonSets = append(s.DaemonSets, d)
+			})
+		}},
+		field{"reboot", false, func(n *yaml.Node) {
+			kindOnly = n
+			r.yes(&s.Reboot, "reboot")(n)
 		}},
 		field{"pods", true, func(n *yaml.Node) {
 			names := map[string]bool{}
@@ -81,17 +104,26 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 				}
 				names[g.Name] = true
 				s.Pods = append(s.Pods, g)
+				if g.Fault != "" {
+					kindOnly = n
+				}
 			})
+			if s.Count() > 0 && s.Healthy() == 0 {
+				r.problem(n, "pods: all of them have a fault: nobody is left to start")
+			}
 			if s.Count() > maxPods {
 				r.problem(n, "pods: %d are too many: %d at most", s.Count(), maxPods)
 			}
 		}},
 		field{"policies", true, func(n *yaml.Node) { policies = n }},
 	)
+	if kindOnly != nil && s.RunsOn(OnLocal) {
+		r.problem(kindOnly, "only pods of a cluster have daemonSets, reboots and faults: say on: [%s]", OnKind)
+	}
 	if policies != nil { // after the pods, because "ready: all" needs their number
 		names := map[string]bool{}
 		r.list(policies, "policies", func(i int, n *yaml.Node) {
-			p := r.policy(n, fmt.Sprintf("policies[%d]", i), s.Count())
+			p := r.policy(n, fmt.Sprintf("policies[%d]", i), s)
 			if names[p.Name] && p.Name != "" {
 				r.problem(n, "policies[%d]: a policy named %s is there already", i, p.Name)
 			}
@@ -100,6 +132,16 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		})
 	}
 	return s
+}
+
+func (r *reader) daemonSet(n *yaml.Node, what string) DaemonSet {
+	var d DaemonSet
+	r.mapping(n, what,
+		field{"name", true, r.name(&d.Name, what+".name")},
+		field{"readyAfter", false, r.duration(&d.ReadyAfter, 0, maxStartup, what+".readyAfter")},
+		field{"elsewhere", false, oneOf(r, &d.Elsewhere, what+".elsewhere", ByAffinity, ByTaint)},
+	)
+	return d
 }
 
 func (r *reader) group(n *yaml.Node, what string) Group {
@@ -126,6 +168,7 @@ func (r *reader) group(n *yaml.Node, what string) Group {
 		}},
 		field{"weight", false, r.number(&g.Weight, 1, lockapi.MaxWeight, what+".weight")},
 		field{"priority", false, r.number(&g.Priority, -lockapi.MaxPriority, lockapi.MaxPriority, what+".priority")},
+		field{"fault", false, oneOf(r, &g.Fault, what+".fault", NeverReady, NoImage, CrashLoop)},
 	)
 	return g
 }
@@ -145,7 +188,7 @@ func (r *reader) probe(into **Probe, what string) func(*yaml.Node) {
 	}
 }
 
-func (r *reader) policy(n *yaml.Node, what string, pods int) Policy {
+func (r *reader) policy(n *yaml.Node, what string, s *Scenario) Policy {
 	var p Policy
 	r.mapping(n, what,
 		field{"name", true, r.name(&p.Name, what+".name")},
@@ -154,14 +197,14 @@ func (r *reader) policy(n *yaml.Node, what string, pods int) Policy {
 			place := func(name string) field {
 				return field{name, false, func(n *yaml.Node) {
 					var e Expect
-					r.mapping(n, what+".expect."+name, r.expect(&e, what+".expect."+name, pods)...)
+					r.mapping(n, what+".expect."+name, r.expect(&e, what+".expect."+name, s)...)
 					if p.Only == nil {
 						p.Only = map[string]Expect{}
 					}
 					p.Only[name] = e
 				}}
 			}
-			fields := append(r.expect(&p.Expect, what+".expect", pods), place("local"), place("kind"))
+			fields := append(r.expect(&p.Expect, what+".expect", s), place(OnLocal), place(OnKind))
 			r.mapping(n, what+".expect", fields...)
 		}},
 	)
@@ -172,41 +215,46 @@ func (r *reader) lock(into **Lock, what string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		if n.Kind == yaml.ScalarNode {
 			if n.Value != "none" {
-				r.problem(n, "%s: want none or {locks, lease}, not %q", what, shorten(n.Value))
+				r.problem(n, "%s: want none or {locks, lease, releaseOn}, not %q", what, shorten(n.Value))
 			}
 			return
 		}
-		l := &Lock{}
+		l := &Lock{ReleaseOn: lockapi.ReleaseOnTimeout}
 		r.mapping(n, what,
 			field{"locks", true, r.number(&l.Locks, 1, 1000, what+".locks")},
 			field{"lease", true, r.seconds(&l.Lease, Duration(time.Second), Duration(lockapi.MaxLease), what+".lease")},
+			field{"releaseOn", false, oneOf(r, &l.ReleaseOn, what+".releaseOn", lockapi.ReleaseOnTimeout, lockapi.ReleaseOnStarted, lockapi.ReleaseOnReady)},
 		)
 		*into = l
 	}
 }
 
 // expect is the fields of an Expect.
-func (r *reader) expect(into *Expect, what string, pods int) []field {
-	ready := func(s string) (float64, error) {
-		if s == "all" {
-			return float64(pods), nil
+func (r *reader) expect(into *Expect, what string, s *Scenario) []field {
+	of := func(pods int) func(string) (float64, error) {
+		return func(s string) (float64, error) {
+			if s == "all" {
+				return float64(pods), nil
+			}
+			v, err := parseAmount(s)
+			if err != nil {
+				return 0, fmt.Errorf("want all, or how many: %w", err)
+			}
+			if v > float64(pods) {
+				return 0, fmt.Errorf("%s is more than the %d pods there are", s, pods)
+			}
+			return v, nil
 		}
-		v, err := parseAmount(s)
-		if err != nil {
-			return 0, fmt.Errorf("want all, or how many: %w", err)
-		}
-		if v > float64(pods) {
-			return 0, fmt.Errorf("%s is more than the %d pods there are", s, pods)
-		}
-		return v, nil
 	}
 	return []field{
-		{"ready", false, r.bounds(&into.Ready, what+".ready", ready)},
+		{"ready", false, r.bounds(&into.Ready, what+".ready", of(s.Count()))},
+		{"healthy", false, r.bounds(&into.Healthy, what+".healthy", of(s.Healthy()))},
 		{"restarts", false, r.bounds(&into.Restarts, what+".restarts", parseAmount)},
 		{"starters", false, r.bounds(&into.Starters, what+".starters", parseAmount)},
 		{"grants", false, r.bounds(&into.Grants, what+".grants", parseAmount)},
 		{"inversions", false, r.bounds(&into.Inversions, what+".inversions", parseAmount)},
 		{"ratio", false, r.bounds(&into.Ratio, what+".ratio", parseAmount)},
 		{"spacing", false, r.bounds(&into.Spacing, what+".spacing", parseSeconds)},
+		{"gate", false, r.bounds(&into.Gate, what+".gate", parseSeconds)},
 	}
 }

@@ -138,6 +138,30 @@ func isLabel(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
+// yes reads true or false.
+func (r *reader) yes(into *bool, what string) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		var word string
+		oneOf(r, &word, what, "true", "false")(n)
+		*into = word == "true"
+	}
+}
+
+// oneOf reads one of a few words.
+func oneOf[T ~string](r *reader, into *T, what string, words ...T) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		s, ok := r.scalar(n, what)
+		if !ok {
+			return
+		}
+		if !slices.Contains(words, T(s)) {
+			r.problem(n, "%s: %q is none of %v", what, shorten(s), words)
+			return
+		}
+		*into = T(s)
+	}
+}
+
 func (r *reader) number(into *int, least, most int, what string) func(*yaml.Node) {
 	return func(n *yaml.Node) {
 		s, ok := r.scalar(n, what)

@@ -8,6 +8,7 @@ package spec
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
@@ -18,11 +19,29 @@ type Duration = lockapi.Duration
 
 // Scenario is a herd and the ways in which it is tried.
 type Scenario struct {
-	Name        string   `json:"name"`
-	Description string   `json:"description,omitempty"`
-	Node        Node     `json:"node"`
-	Pods        []Group  `json:"pods"`
-	Policies    []Policy `json:"policies"`
+	Name        string `json:"name"`
+	Description string `json:"description,omitempty"`
+	// On names the places where it can run; none is all of them.
+	On   []string `json:"on,omitempty"`
+	Node Node     `json:"node"`
+	// DaemonSets are in the cluster before the node is.
+	DaemonSets []DaemonSet `json:"daemonSets,omitempty"`
+	Pods       []Group     `json:"pods"`
+	// Reboot restarts the node once all pods are Ready. What is recorded, and
+	// judged, is the second life of the pods.
+	Reboot   bool     `json:"reboot,omitempty"`
+	Policies []Policy `json:"policies"`
+}
+
+// The places where herds run.
+const (
+	OnLocal = "local"
+	OnKind  = "kind"
+)
+
+// RunsOn tells whether the scenario can run in a place.
+func (s *Scenario) RunsOn(place string) bool {
+	return len(s.On) == 0 || slices.Contains(s.On, place)
 }
 
 // Node is the machine that the herd lands on.
@@ -30,6 +49,25 @@ type Node struct {
 	// Cores limits the node to that many CPUs.
 	Cores int `json:"cores"`
 }
+
+// DaemonSet is one of the cluster. No pod may start before those that are
+// meant for the node are Ready on it.
+type DaemonSet struct {
+	Name string `json:"name"`
+	// ReadyAfter is how long its pod takes to become Ready.
+	ReadyAfter Duration `json:"readyAfter,omitzero"`
+	// Elsewhere is why it is not meant for the node; empty is one that is.
+	Elsewhere Elsewhere `json:"elsewhere,omitempty"`
+}
+
+// Elsewhere is a way to keep a DaemonSet away from a node.
+type Elsewhere string
+
+// The ways.
+const (
+	ByAffinity Elsewhere = "affinity" // it requires a node of another name
+	ByTaint    Elsewhere = "taint"    // the node has a taint that it does not tolerate
+)
 
 // Group is a number of pods that are alike.
 type Group struct {
@@ -39,7 +77,19 @@ type Group struct {
 	Probes   Probes  `json:"probes"`
 	Weight   int     `json:"weight"`
 	Priority int     `json:"priority"`
+	// Fault keeps its pods from ever becoming Ready; empty is a healthy group.
+	Fault Fault `json:"fault,omitempty"`
 }
+
+// Fault is a way in which a pod does not become Ready.
+type Fault string
+
+// The faults.
+const (
+	NeverReady Fault = "never-ready" // it runs and lives, and never says that it is ready
+	NoImage    Fault = "no-image"    // its image cannot be pulled
+	CrashLoop  Fault = "crash-loop"  // it ends as soon as its startup work is done
+)
 
 // Startup is what an application does before it serves.
 type Startup struct {
@@ -79,24 +129,36 @@ type Policy struct {
 type Lock struct {
 	Locks int      `json:"locks"`
 	Lease Duration `json:"lease"`
+	// ReleaseOn ends a grant before its lease does; empty is the same as timeout: nothing does.
+	ReleaseOn lockapi.ReleaseOn `json:"releaseOn,omitempty"`
 }
 
 // String says the settings in a few words.
 func (l *Lock) String() string {
-	switch {
-	case l == nil:
+	if l == nil {
 		return "no lock"
-	case l.Locks == 1:
-		return fmt.Sprintf("1 slot, lease %s", l.Lease)
-	default:
-		return fmt.Sprintf("%d slots, lease %s", l.Locks, l.Lease)
 	}
+	slots := "1 slot"
+	if l.Locks > 1 {
+		slots = fmt.Sprintf("%d slots", l.Locks)
+	}
+	if l.Early() {
+		return fmt.Sprintf("%s, lease %s, released on %s", slots, l.Lease, l.ReleaseOn)
+	}
+	return fmt.Sprintf("%s, lease %s", slots, l.Lease)
+}
+
+// Early tells whether a grant may end before its lease does.
+func (l *Lock) Early() bool {
+	return l.ReleaseOn == lockapi.ReleaseOnStarted || l.ReleaseOn == lockapi.ReleaseOnReady
 }
 
 // Expect is what must hold at the end of a run. A nil range expects nothing.
 type Expect struct {
 	// Ready is how many pods are Ready.
 	Ready *Range `json:"ready,omitempty"`
+	// Healthy is how many of the pods without a fault are Ready.
+	Healthy *Range `json:"healthy,omitempty"`
 	// Restarts is how many times containers were restarted, all pods together.
 	Restarts *Range `json:"restarts,omitempty"`
 	// Starters is the most starters at once.
@@ -109,6 +171,9 @@ type Expect struct {
 	Ratio *Range `json:"ratio,omitempty"`
 	// Spacing is the shortest time between two starts, in seconds.
 	Spacing *Range `json:"spacing,omitempty"`
+	// Gate is the time from when the last DaemonSet meant for the node was Ready
+	// to the first grant, in seconds. It is negative where somebody could not wait.
+	Gate *Range `json:"gate,omitempty"`
 }
 
 // Range is what a measured number may be; nil is no bound on that side.
@@ -147,11 +212,24 @@ func (s *Scenario) Count() int {
 	return n
 }
 
-// CPU is the CPU time that the applications of all pods need to start, once each.
+// Healthy is the number of pods without a fault.
+func (s *Scenario) Healthy() int {
+	n := 0
+	for _, g := range s.Pods {
+		if g.Fault == "" {
+			n += g.Count
+		}
+	}
+	return n
+}
+
+// CPU is the CPU time that the applications of all healthy pods need to start, once each.
 func (s *Scenario) CPU() time.Duration {
 	var d time.Duration
 	for _, g := range s.Pods {
-		d += time.Duration(g.Count) * g.Startup.CPU.Std()
+		if g.Fault == "" {
+			d += time.Duration(g.Count) * g.Startup.CPU.Std()
+		}
 	}
 	return d
 }
@@ -160,14 +238,18 @@ func (s *Scenario) CPU() time.Duration {
 const ZeroWork = "zero-work"
 
 // WithoutWork is the same herd with nothing to do at its start: what is left
-// is the cost of starting pods as such. Its probes never kill.
+// is the cost of starting pods as such. Its probes never kill. Nothing else is
+// in it: no faulty pods, no DaemonSets, no reboot.
 func (s *Scenario) WithoutWork() *Scenario {
 	idle := *s
-	idle.Pods = make([]Group, len(s.Pods))
-	for i, g := range s.Pods {
+	idle.Pods, idle.DaemonSets, idle.Reboot = nil, nil, false
+	for _, g := range s.Pods {
+		if g.Fault != "" {
+			continue
+		}
 		g.Startup = Startup{}
 		g.Probes.Liveness = nil
-		idle.Pods[i] = g
+		idle.Pods = append(idle.Pods, g)
 	}
 	idle.Policies = []Policy{{Name: ZeroWork}}
 	return &idle

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
@@ -30,7 +31,7 @@ pods:
 policies:
   - {name: none, lock: none}
   - name: fixed
-    lock: {locks: 2, lease: 4}
+    lock: {locks: 2, lease: 4, releaseOn: ready}
     expect: {ready: all, restarts: 0, starters: {most: 2}, spacing: {least: 500ms}, ratio: {least: 1, most: 1.5}, kind: {grants: 1}}
 `
 
@@ -58,7 +59,7 @@ func TestParse(t *testing.T) {
 		Policies: []spec.Policy{
 			{Name: "none"},
 			{
-				Name: "fixed", Lock: &spec.Lock{Locks: 2, Lease: 4 * second},
+				Name: "fixed", Lock: &spec.Lock{Locks: 2, Lease: 4 * second, ReleaseOn: lockapi.ReleaseOnReady},
 				Expect: spec.Expect{
 					Ready: &spec.Range{Least: f(3), Most: f(3)}, Restarts: &spec.Range{Least: f(0), Most: f(0)},
 					Starters: &spec.Range{Most: f(2)}, Spacing: &spec.Range{Least: f(0.5)}, Ratio: &spec.Range{Least: f(1), Most: f(1.5)},
@@ -136,10 +137,11 @@ func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
 		"period of nothing": {swap("period: 5", "period: 0"), []string{"x.yaml:8: pods[0].probes.liveness.period: 0s is out of range"}},
 		"no failures":       {swap("failures: 2", "failures: 0"), []string{"x.yaml:8: pods[0].probes.liveness.failures"}},
 		"odd probes":        {swap("probes: none", "probes: off"), []string{"x.yaml:15: pods[1].probes: want a mapping"}},
-		"odd lock":          {swap("lock: none", "lock: some"), []string{`x.yaml:17: policies[0].lock: want none or {locks, lease}, not "some"`}},
-		"no lease":          {swap("{locks: 2, lease: 4}", "{locks: 2}"), []string{"x.yaml:19: policies[1].lock: lease is missing"}},
+		"odd lock":          {swap("lock: none", "lock: some"), []string{`x.yaml:17: policies[0].lock: want none or {locks, lease, releaseOn}, not "some"`}},
+		"no lease":          {swap("lease: 4, ", ""), []string{"x.yaml:19: policies[1].lock: lease is missing"}},
 		"short lease":       {swap("lease: 4", "lease: 500ms"), []string{"x.yaml:19: policies[1].lock.lease: 500ms is out of range"}},
 		"no locks":          {swap("locks: 2", "locks: 0"), []string{"x.yaml:19: policies[1].lock.locks"}},
+		"odd release":       {swap("releaseOn: ready", "releaseOn: Ready"), []string{`x.yaml:19: policies[1].lock.releaseOn: "Ready" is none of [timeout started ready]`}},
 		"ready too many":    {swap("ready: all", "ready: 4"), []string{"x.yaml:20: policies[1].expect.ready: 4 is more than the 3 pods"}},
 		"odd range":         {swap("{most: 2}", "{max: 2}"), []string{`x.yaml:20: policies[1].expect.starters: unknown key "max"; known are least, most`}},
 		"empty range":       {swap("{most: 2}", "{}"), []string{"x.yaml:20: policies[1].expect.starters: empty"}},
@@ -207,6 +209,21 @@ func TestSelect(t *testing.T) {
 				t.Errorf("got %v, %v, want %v", names, err, test.want)
 			}
 		})
+	}
+}
+
+func TestLockInWords(t *testing.T) {
+	t.Parallel()
+	second := spec.Duration(time.Second)
+	for want, lock := range map[string]*spec.Lock{
+		"no lock":                              nil,
+		"1 slot, lease 4s":                     {Locks: 1, Lease: 4 * second},
+		"3 slots, lease 1m30s":                 {Locks: 3, Lease: 90 * second, ReleaseOn: lockapi.ReleaseOnTimeout},
+		"2 slots, lease 2m, released on ready": {Locks: 2, Lease: 120 * second, ReleaseOn: lockapi.ReleaseOnReady},
+	} {
+		if got := lock.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
