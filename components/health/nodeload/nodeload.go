@@ -1,0 +1,103 @@
+// Package nodeload asks the metrics API how busy a node is.
+package nodeload
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
+)
+
+// allocatableFor is how long the node's allocatable CPU is believed: it hardly
+// ever changes, and asking for it is a request of its own.
+const allocatableFor = 10 * time.Minute
+
+// patience bounds a look at the load, unless the period is shorter.
+const patience = 10 * time.Second
+
+// Config is where and how often to look.
+type Config struct {
+	Node      string
+	Threshold int // percent
+	Period    time.Duration
+	BaseURL   *url.URL // of the API server
+	Client    *http.Client
+}
+
+// Poller looks at the load of one node.
+type Poller struct {
+	cfg  Config
+	tell func(*healthapi.Load)
+	log  *slog.Logger
+
+	allocatable int64 // in thousandths of a CPU; 0 is unknown
+	asked       time.Time
+	trouble     string // what was logged last
+}
+
+// New tells every look at the load, good or bad.
+func New(cfg Config, tell func(*healthapi.Load), log *slog.Logger) *Poller {
+	return &Poller{cfg: cfg, tell: tell, log: log}
+}
+
+// Run looks at once and every period, until ctx is done.
+func (p *Poller) Run(ctx context.Context) {
+	tick := time.NewTicker(p.cfg.Period)
+	defer tick.Stop()
+	for {
+		load := p.look(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		p.note(load)
+		p.tell(load)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// note logs when the load becomes unknown, for another reason than before, and known again.
+func (p *Poller) note(load *healthapi.Load) {
+	switch {
+	case load.Error != "" && load.Error != p.trouble:
+		p.log.Warn("node load is unknown", "err", load.Error)
+	case load.Error == "" && p.trouble != "":
+		p.log.Info("node load is known again", "cpuPercent", load.CPU)
+	}
+	p.trouble = load.Error
+}
+
+// look never fails: what goes wrong is part of the answer.
+func (p *Poller) look(ctx context.Context) *healthapi.Load {
+	ctx, cancel := context.WithTimeout(ctx, min(p.cfg.Period, patience))
+	defer cancel()
+	load := &healthapi.Load{Threshold: p.cfg.Threshold}
+	var err error
+	if load.CPU, load.At, err = p.measure(ctx); err != nil {
+		return &healthapi.Load{Threshold: p.cfg.Threshold, Error: "node load: " + err.Error()}
+	}
+	return load
+}
+
+// measure returns the use of CPU in percent of what is allocatable, and when it was used.
+func (p *Poller) measure(ctx context.Context) (percent int, at time.Time, err error) {
+	used, at, err := p.readUse(ctx)
+	if err != nil {
+		return 0, time.Time{}, err
+	}
+	if p.allocatable == 0 || time.Since(p.asked) >= allocatableFor {
+		allocatable, err := p.readAllocatable(ctx)
+		if err != nil {
+			return 0, time.Time{}, err
+		}
+		p.allocatable, p.asked = allocatable, time.Now()
+	}
+	// In floats, since a quantity may be as large as it likes.
+	return int(min(100*float64(used)/float64(p.allocatable), 1e6)), at, nil
+}
