@@ -135,10 +135,13 @@ func grant(id string) http.HandlerFunc {
 	return asJSON(200, lockapi.AcquireResponse{Grant: &lockapi.Grant{ID: id, Lease: lockapi.Duration(10 * time.Second), Limit: 2}})
 }
 
+// claimedAt is what a scripted lock says of every claim.
+var claimedAt = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 func place(position int) http.HandlerFunc {
 	eta := lockapi.Duration(40 * time.Second)
 	return asJSON(202, lockapi.AcquireResponse{Place: &lockapi.Place{
-		ID: "p1", Position: position, Queue: 23, Held: 2, Ahead: []string{"shop/cart-1", "shop/cart-2"},
+		ID: "p1", ClaimedAt: claimedAt, Position: position, Queue: 23, Held: 2, Ahead: []string{"shop/cart-1", "shop/cart-2"},
 		ETA: &eta, Reason: "all slots are held",
 	}})
 }

@@ -41,6 +41,7 @@ type waiter struct {
 	answered time.Time // when the lock last answered sensibly; at first, begun
 	failures int       // asks without a sensible answer since then
 	id       string    // gives up the place held; empty when none is known
+	claimed  time.Time // when the claim was made, as a lock told; zero before
 	inQueue  bool      // the last answer was a place: the next ask may be a long poll
 	report   reporter
 }
@@ -86,7 +87,7 @@ func (w *waiter) wait(ctx context.Context) (ending, error) {
 			return w.grantedByLegacy(), nil
 		case lockapi.OutcomePlace:
 			longPoll := w.inQueue
-			w.id, w.inQueue = answer.Place.ID, true
+			w.id, w.inQueue, w.claimed = answer.Place.ID, true, answer.Place.ClaimedAt
 			w.report.place(answer.Place)
 			if longPoll && time.Since(asked) < firstBackoff {
 				sleep(ctx, w.random(firstBackoff)) // a lock that will not hold the request gets no busy loop
@@ -119,6 +120,7 @@ func (w *waiter) ask(ctx context.Context) (lockapi.Answer, error) {
 		Priority:  int(w.cfg.Priority),
 		ReleaseOn: lockapi.ReleaseOn(w.cfg.ReleaseOn),
 		Wait:      lockapi.Duration(hold),
+		ClaimedAt: w.claimed,
 	}, w.cfg.Lease)
 }
 

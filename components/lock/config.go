@@ -4,6 +4,7 @@ package main
 
 import (
 	"net"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -29,6 +30,10 @@ type Config struct {
 	Aging    lockapi.Duration
 	StateDir daemon.Text
 
+	Health         daemon.Text
+	HealthPatience lockapi.Duration
+	ReleaseOn      daemon.Text
+
 	Checks       daemon.List
 	EnvChecks    daemon.List // of the 2.x generation; --check wins
 	CheckEnabled daemon.Switch
@@ -45,16 +50,17 @@ type Config struct {
 
 func defaults() *Config {
 	return &Config{
-		Host:         "0.0.0.0",
-		Port:         8888,
-		Locks:        1,
-		Lease:        lockapi.Duration(10 * time.Second),
-		Grace:        lockapi.Duration(10 * time.Second),
-		Aging:        lockapi.Duration(30 * time.Second),
-		CheckEnabled: true,
-		CheckFail:    lockapi.Duration(10 * time.Second),
-		CheckPass:    lockapi.Duration(60 * time.Second),
-		CheckTimeout: lockapi.Duration(5 * time.Second),
+		Host:           "0.0.0.0",
+		Port:           8888,
+		Locks:          1,
+		Lease:          lockapi.Duration(10 * time.Second),
+		Grace:          lockapi.Duration(10 * time.Second),
+		Aging:          lockapi.Duration(30 * time.Second),
+		HealthPatience: lockapi.Duration(time.Minute),
+		CheckEnabled:   true,
+		CheckFail:      lockapi.Duration(10 * time.Second),
+		CheckPass:      lockapi.Duration(60 * time.Second),
+		CheckTimeout:   lockapi.Duration(5 * time.Second),
 	}
 }
 
@@ -67,6 +73,11 @@ func (c *Config) flags() []cli.Flag {
 		c.Flag("grace", &c.Grace, "`TIME` a place in the queue is kept for a client that is away", "PSL_GRACE"),
 		c.Flag("aging", &c.Aging, "`TIME` of waiting that one level of priority is worth", "PSL_AGING"),
 		c.Flag("state-dir", &c.StateDir, "`FOLDER` that keeps grants and queue across restarts; none forgets them", "PSL_STATE_DIR"),
+		c.Flag("health", &c.Health, "`URL` of health on this node: it holds everyone back until the node is ready, and tells when a pod is", "PSL_HEALTH"),
+		c.Flag("health-patience", &c.HealthPatience, "longest `TIME` to hold everyone back because health is away or knows nothing yet", "PSL_HEALTH_PATIENCE"),
+		c.Flag("release-on", &c.ReleaseOn,
+			"`WHEN` a slot ends before its lease, unless its client wishes otherwise: ready, started or timeout (the lease alone);\n"+
+				"none is ready with --health, timeout without", "PSL_RELEASE_ON"),
 		c.Flag("check", &c.Checks, "`URL` that must answer before anyone may start: http://, https:// (2xx) or tcp://host:port; repeatable"),
 		c.Hidden("check-endpoints", &c.EnvChecks, "comma list of what --check takes", "PSL_HC_ENDPOINTS"),
 		c.Flag("check-enabled", &c.CheckEnabled, "false ignores all endpoints to check", "PSL_HC_ENABLED"),
@@ -98,6 +109,22 @@ func (c *Config) Validate(args []string) error {
 	duration("timeout", c.Lease)
 	duration("grace", c.Grace)
 	duration("aging", c.Aging)
+	duration("health-patience", c.HealthPatience)
+	if c.Health != "" {
+		if u, err := url.Parse(string(c.Health)); err != nil || u.Scheme != "http" || u.Host == "" {
+			p.Add("--health %q: want an address such as http://127.0.0.1:9999", c.Health)
+		}
+	}
+	switch lockapi.ReleaseOn(c.ReleaseOn) {
+	case "", lockapi.ReleaseOnTimeout:
+	case lockapi.ReleaseOnStarted, lockapi.ReleaseOnReady:
+		if c.Health == "" {
+			p.Add("--release-on %s: needs --health, which tells when a pod is", c.ReleaseOn)
+		}
+	default:
+		p.Add("--release-on %q: want %s, %s or %s", c.ReleaseOn,
+			lockapi.ReleaseOnReady, lockapi.ReleaseOnStarted, lockapi.ReleaseOnTimeout)
+	}
 	duration("failHc", c.CheckFail)
 	duration("passHc", c.CheckPass)
 	duration("check-timeout", c.CheckTimeout)
@@ -125,6 +152,18 @@ func (c *Config) Validate(args []string) error {
 		}
 	}
 	return p.Err()
+}
+
+// releaseOn is the release policy of claims that wish none.
+func (c *Config) releaseOn() lockapi.ReleaseOn {
+	switch {
+	case c.ReleaseOn != "":
+		return lockapi.ReleaseOn(c.ReleaseOn)
+	case c.Health != "":
+		return lockapi.ReleaseOnReady
+	default:
+		return lockapi.ReleaseOnTimeout
+	}
 }
 
 func (c *Config) address() string {

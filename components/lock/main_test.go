@@ -66,6 +66,10 @@ func TestSettingsOfBothGenerations(t *testing.T) {
 			want: func(c *Config) bool {
 				return c.Locks == 4 && len(c.endpoints) == 1 && c.endpoints[0].String() == "tcp://c:3"
 			}},
+		"health": {args: "--health http://127.0.0.1:9999",
+			want: func(c *Config) bool { return c.releaseOn() == "ready" && c.HealthPatience.Std() == time.Minute }},
+		"health, and leases alone": {args: "--release-on timeout", env: map[string]string{"PSL_HEALTH": "http://127.0.0.1:9999"},
+			want: func(c *Config) bool { return c.releaseOn() == "timeout" && c.Health != "" }},
 		"an empty variable is none": {env: map[string]string{"PSL_PARALLEL_LOCKS": "", "PSL_LOCK_DURATION": ""},
 			want: func(c *Config) bool { return c.Locks == 1 && c.Lease.Std() == 10*time.Second }},
 	} {
@@ -97,6 +101,10 @@ func TestBadSettingsAreAllNamedAtOnce(t *testing.T) {
 		"--port 70000":        {"--port 70000"},
 		"--host nowhere!":     {`--host "nowhere!"`},
 		"--check foo":         {`--check "foo"`},
+		"--release-on ready":  {"--release-on ready: needs --health"},
+		"--release-on never":  {`--release-on "never": want ready`},
+		"--health nowhere":    {`--health "nowhere": want an address`},
+		"--health-patience 0": {"--health-patience 0s: want more"},
 		"--nonsense":          {"nonsense"},
 		"serve":               {`unexpected argument "serve"`},
 		"--state-dir " + file: {"--state-dir: state folder " + file},
@@ -137,25 +145,28 @@ func TestStatusIsReadableAtAGlance(t *testing.T) {
 	var b bytes.Buffer
 	table(&b, &lockapi.State{
 		Now: now, Limit: lockapi.Limit{Slots: 2, Reason: "fixed by --locks 2"},
-		Gate: lockapi.Gate{Reasons: []string{"endpoint tcp://db:5432: connection refused"}},
+		Gate:   lockapi.Gate{Reasons: []string{"endpoint tcp://db:5432: connection refused"}},
+		Health: &lockapi.Health{Connected: true, Since: now.Add(-12 * time.Second), Error: "connection refused"},
 		Grants: []lockapi.GrantState{{Pod: lockapi.Pod{Namespace: "shop", Name: "cart-1", UID: "u"}, Weight: 1, ReleaseOn: "timeout",
 			GrantedAt: now.Add(-3 * time.Second), ExpiresAt: now.Add(7 * time.Second)}},
 		Queue: []lockapi.ClaimState{
-			{Position: 1, Pod: lockapi.Pod{Namespace: "shop", Name: "cart-2", UID: "v"}, Priority: 5, ClaimedAt: now.Add(-time.Minute), Connected: true, ETA: &eta},
-			{Position: 2, Pod: lockapi.Pod{UID: "w"}, ClaimedAt: now.Add(-90 * time.Second)},
+			{Position: 1, Pod: lockapi.Pod{Namespace: "shop", Name: "cart-2", UID: "v"}, Priority: 5, ClaimedAt: now.Add(-time.Minute), Connected: true, ETA: &eta,
+				Reason: "next in line; 1 of 2 slots held"},
+			{Position: 2, Pod: lockapi.Pod{UID: "w"}, ClaimedAt: now.Add(-90 * time.Second), Reason: "1 of 2 slots held, 1 ahead in the queue"},
 		},
 	})
 	const want = `LIMIT  2 (fixed by --locks 2), 1 held
 GATE   closed: endpoint tcp://db:5432: connection refused
+HEALTH connected, but the API server is away for 12s (connection refused): going on with what was known last
 
 GRANTS 1
   POD          WEIGHT  HELD FOR  ENDS IN  RELEASE ON
   shop/cart-1  1       3s        7s       timeout
 
 QUEUE  2
-  PLACE  POD          PRIORITY  WAITED  ETA      CLIENT
-  1      shop/cart-2  5         1m0s    40s      waiting
-  2      w            0         1m30s   unknown  away
+  PLACE  POD          PRIORITY  WAITED  ETA      CLIENT   WHY
+  1      shop/cart-2  5         1m0s    40s      waiting  next in line; 1 of 2 slots held
+  2      w            0         1m30s   unknown  away     1 of 2 slots held, 1 ahead in the queue
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)

@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
+	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/gate"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/server"
 )
@@ -38,36 +40,63 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 		Lease:       cfg.Lease.Std(),
 		Grace:       cfg.Grace.Std(),
 		Aging:       cfg.Aging.Std(),
-		GateClosed:  len(cfg.endpoints) > 0,
-		GateReason:  "endpoints are not checked yet",
+		ReleaseOn:   cfg.releaseOn(),
+		GateReason:  cfg.gateReason(),
 		MaxQueue:    maxQueue,
 		Folder:      cfg.folder,
 		NewID:       rand.Text,
 	}, log, registry)
 
-	checking, stopChecking := context.WithCancel(ctx)
-	var checks sync.WaitGroup
-	if len(cfg.endpoints) > 0 {
-		checks.Go(func() {
-			gate.Checks{
-				Endpoints: cfg.endpoints, PauseFail: cfg.CheckFail.Std(), PausePass: cfg.CheckPass.Std(),
-				Timeout: cfg.CheckTimeout.Std(), Log: log,
-			}.Run(checking, lock.SetGate)
-		})
+	watching, stopWatching := context.WithCancel(ctx)
+	var watches sync.WaitGroup
+	defer watches.Wait()
+	defer stopWatching()
+	for _, w := range cfg.watches(lock, log) {
+		watches.Go(func() { w(watching) })
 	}
-	defer checks.Wait()
-	defer stopChecking()
 
 	srv := daemon.NewServer(lock, log)
 	srv.RegisterOnShutdown(lock.Close)
 	log.Info("lock serves", "address", listener.Addr().String(), "locks", int(cfg.Locks), "lease", cfg.Lease.String(),
-		"endpoints", len(cfg.endpoints), "stateDir", string(cfg.StateDir), "version", daemon.BuildInfo().Version)
+		"releaseOn", cfg.releaseOn(), "health", string(cfg.Health), "endpoints", len(cfg.endpoints), "stateDir", string(cfg.StateDir), "version", daemon.BuildInfo().Version)
 	err = daemon.Serve(ctx, listener, srv, shutdownGrace)
 	lock.Close()
 	if err == nil {
 		log.Info("lock stopped")
 	}
 	return err
+}
+
+// gateReason is why the gate is closed at first.
+func (c *Config) gateReason() string {
+	if c.Health == "" && len(c.endpoints) == 0 {
+		return ""
+	}
+	return "the node was not looked at yet"
+}
+
+// watches are what decides on the gate, each to be run until its context is
+// done. Without any the gate is open.
+func (c *Config) watches(lock *server.Server, log *slog.Logger) []func(context.Context) {
+	g := gate.New(lock.SetGate)
+	var all []func(context.Context)
+	if len(c.endpoints) > 0 {
+		checks := gate.Checks{
+			Endpoints: c.endpoints, PauseFail: c.CheckFail.Std(), PausePass: c.CheckPass.Std(),
+			Timeout: c.CheckTimeout.Std(), Log: log,
+		}
+		report := g.Part("endpoints are not checked yet")
+		all = append(all, func(ctx context.Context) { checks.Run(ctx, report) })
+	}
+	if c.Health != "" {
+		health := gate.Health{
+			Client: healthapi.NewClient(string(c.Health), &http.Client{Transport: &http.Transport{}}), Patience: c.HealthPatience.Std(),
+			Log: log, Tell: lock.Tell, Connection: lock.SetHealth,
+		}
+		report := g.Part("health was not heard of yet")
+		all = append(all, func(ctx context.Context) { health.Run(ctx, report) })
+	}
+	return all
 }
 
 // buildInfo is a metric that tells versions apart on a graph.

@@ -104,6 +104,16 @@ func table(w io.Writer, s *lockapi.State) {
 		fmt.Fprintf(w, "GATE   closed: %s\n", strings.Join(s.Gate.Reasons, "; "))
 	}
 	round := func(d time.Duration) string { return max(d, 0).Round(time.Second).String() }
+	if h := s.Health; h != nil {
+		switch away := round(s.Now.Sub(h.Since)); {
+		case h.Connected && h.API:
+			fmt.Fprintln(w, "HEALTH connected")
+		case h.Connected:
+			fmt.Fprintf(w, "HEALTH connected, but the API server is away for %s (%s): going on with what was known last\n", away, h.Error)
+		default:
+			fmt.Fprintf(w, "HEALTH away for %s (%s): going on with what it said last\n", away, h.Error)
+		}
+	}
 
 	fmt.Fprintf(w, "\nGRANTS %d\n", len(s.Grants))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -117,7 +127,7 @@ func table(w io.Writer, s *lockapi.State) {
 
 	fmt.Fprintf(w, "\nQUEUE  %d\n", len(s.Queue))
 	if len(s.Queue) > 0 {
-		fmt.Fprintln(t, "  PLACE\tPOD\tPRIORITY\tWAITED\tETA\tCLIENT")
+		fmt.Fprintln(t, "  PLACE\tPOD\tPRIORITY\tWAITED\tETA\tCLIENT\tWHY")
 	}
 	for _, c := range s.Queue {
 		eta, client := "unknown", "waiting"
@@ -127,7 +137,7 @@ func table(w io.Writer, s *lockapi.State) {
 		if !c.Connected {
 			client = "away"
 		}
-		fmt.Fprintf(t, "  %d\t%s\t%d\t%s\t%s\t%s\n", c.Position, c.Pod, c.Priority, round(s.Now.Sub(c.ClaimedAt)), eta, client)
+		fmt.Fprintf(t, "  %d\t%s\t%d\t%s\t%s\t%s\t%s\n", c.Position, c.Pod, c.Priority, round(s.Now.Sub(c.ClaimedAt)), eta, client, c.Reason)
 	}
 	_ = t.Flush()
 }

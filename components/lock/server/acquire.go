@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (s *Server) acquire(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, "bad_request", "duration: "+err.Error())
 		return
 	}
-	claim, err := claimOf(req, lease)
+	claim, err := s.claimOf(req, lease)
 	if err != nil {
 		fail(w, http.StatusBadRequest, "bad_request", err.Error())
 		return
@@ -40,6 +41,8 @@ func (s *Server) acquire(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case errors.Is(err, errHungUp):
 		// Nobody is there to answer.
+	case errors.Is(err, errPodGone):
+		fail(w, http.StatusGone, "pod_gone", err.Error()+": a slot would be lost on it")
 	case errors.Is(err, errSuperseded):
 		fail(w, http.StatusConflict, "superseded", "this pod asked again, or gave its place up, over another connection")
 	case err != nil:
@@ -54,7 +57,7 @@ func (s *Server) acquire(w http.ResponseWriter, r *http.Request) {
 }
 
 // claimOf checks what a client says of itself.
-func claimOf(req lockapi.AcquireRequest, lease time.Duration) (slots.Claim, error) {
+func (s *Server) claimOf(req lockapi.AcquireRequest, lease time.Duration) (slots.Claim, error) {
 	switch req.ReleaseOn {
 	case "", lockapi.ReleaseOnTimeout, lockapi.ReleaseOnStarted, lockapi.ReleaseOnReady:
 	default:
@@ -76,7 +79,8 @@ func claimOf(req lockapi.AcquireRequest, lease time.Duration) (slots.Claim, erro
 		Weight:    max(req.Weight, 1),
 		Priority:  req.Priority,
 		Lease:     lease,
-		ReleaseOn: string(lockapi.ReleaseOnTimeout), // nobody tells this lock of started or Ready pods
+		ReleaseOn: string(cmp.Or(req.ReleaseOn, s.cfg.ReleaseOn)),
+		Since:     req.ClaimedAt,
 	}, nil
 }
 

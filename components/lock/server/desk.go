@@ -26,6 +26,7 @@ type desk struct {
 	mu       sync.Mutex
 	table    *slots.Table
 	reasons  reasons
+	node     node
 	waiters  map[string]*waiter // by id of the claim
 	answers  map[string]int     // grants on their way to clients, by id
 	recent   record
@@ -56,19 +57,20 @@ var (
 	errClosed     = errors.New("the lock is shutting down")
 	errHungUp     = errors.New("the client is gone")
 	errSuperseded = errors.New("the client asked again on another connection")
+	errPodGone    = errors.New("the pod is gone, or on its way")
 )
 
 func newDesk(cfg Config, now time.Time, log *slog.Logger, m *metrics) *desk {
 	d := &desk{log: log, metrics: m, folder: cfg.Folder, maxQueue: cfg.MaxQueue, waiters: map[string]*waiter{}, answers: map[string]int{},
-		reasons: reasons{limit: cfg.LimitReason}}
+		reasons: reasons{limit: cfg.LimitReason}, node: newNode(cfg, now)}
 	d.table = d.remember(cfg, now)
 	d.alarm = time.AfterFunc(time.Hour, d.ring)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if cfg.GateClosed {
+	if cfg.GateReason != "" {
 		d.reasons.gate = []string{cfg.GateReason}
 	}
-	d.table.SetGate(now, !cfg.GateClosed)
+	d.table.SetGate(now, cfg.GateReason == "")
 	d.settle()
 	return d
 }
@@ -102,7 +104,12 @@ func (d *desk) claim(c slots.Claim) (string, *waiter, error) {
 	if d.table.Waiting() >= d.maxQueue && !d.table.Knows(c.Pod.UID) {
 		return "", nil, errQueueFull
 	}
-	id, granted := d.table.Acquire(time.Now(), c)
+	if d.node.over(c.Pod.UID) {
+		return "", nil, errPodGone
+	}
+	now := time.Now()
+	c.Since = d.node.believe(c, now)
+	id, granted := d.table.Acquire(now, c)
 	if old := d.waiters[id]; old != nil { // its connection is most likely dead: nobody hangs up twice
 		old.superseded = true
 		close(old.wake)
@@ -244,6 +251,7 @@ func (d *desk) settle() {
 		d.metrics.count(ev)
 		if ev.Kind == slots.Ended {
 			d.recent.add(ev)
+			d.table.SetHold(d.recent.hold())
 		}
 		if w := d.waiters[ev.ID]; w != nil && (ev.Kind == slots.Granted || ev.Kind == slots.Withdrawn) {
 			close(w.wake)
@@ -271,6 +279,9 @@ func (d *desk) tell(ev slots.Event) {
 	case slots.Granted:
 		d.log.Info("slot granted", pod, "waited", ev.GrantedAt.Sub(ev.ClaimedAt).Round(time.Millisecond).String(),
 			"lease", ev.Lease.String(), "held", d.table.Held(), "limit", d.table.Limit(), "queue", d.table.Waiting())
+	case slots.Adopted:
+		d.log.Info("slot taken by a pod that started without a grant of this lock", pod, "since", ev.GrantedAt,
+			"held", d.table.Held(), "limit", d.table.Limit())
 	case slots.Ended:
 		d.log.Info("slot free again", pod, "reason", ev.Reason, "heldFor", ev.At.Sub(ev.GrantedAt).Round(time.Millisecond).String())
 	case slots.Withdrawn:

@@ -31,6 +31,7 @@ func (d *desk) remember(cfg Config, now time.Time) *slots.Table {
 		var t *slots.Table
 		if t, err = slots.Restore(table, cfg.Limit, now, m.Table); err == nil {
 			d.recent.restore(m.Recent)
+			t.SetHold(d.recent.hold())
 			d.log.Info("state restored", "grants", len(t.Grants()), "queue", t.Waiting())
 			return t
 		}

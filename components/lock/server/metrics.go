@@ -14,10 +14,11 @@ import (
 // routes come from constants, never from a request.
 type metrics struct {
 	limit, held, queue, gateOpen prometheus.Gauge
+	health                       *prometheus.GaugeVec
 	grants, ends, withdrawals    *prometheus.CounterVec
 	wait, hold                   prometheus.Histogram
 	requests                     *prometheus.CounterVec
-	saveFailures                 prometheus.Counter
+	adoptions, saveFailures      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -32,10 +33,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280}})
 	}
 	m := &metrics{
-		limit:       gauge("limit_slots", "Startup slots on this node."),
-		held:        gauge("held_slots", "Startup slots held now: the sum of the weights of all grants."),
-		queue:       gauge("queue_claims", "Claims that wait for a slot."),
-		gateOpen:    gauge("gate_open", "1 while slots may be granted, 0 while the gate holds them all back."),
+		limit:    gauge("limit_slots", "Startup slots on this node."),
+		held:     gauge("held_slots", "Startup slots held now: the sum of the weights of all grants."),
+		queue:    gauge("queue_claims", "Claims that wait for a slot."),
+		gateOpen: gauge("gate_open", "1 while slots may be granted, 0 while the gate holds them all back."),
+		health: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "startup_lock_health_connected",
+			Help: "1 while the lock hears from health, and health from the API server, 0 while it goes on with what it knew last."}, []string{"to"}),
+		adoptions: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_adoptions_total",
+			Help: "Starts that this lock did not grant and took over: of a lock that was replaced, or of pods that stopped waiting."}),
 		grants:      counter("grants_total", "Slots granted, by protocol of the client.", "protocol"),
 		ends:        counter("grant_ends_total", "Grants that ended, by reason.", "reason"),
 		withdrawals: counter("withdrawals_total", "Claims that left the queue without a grant, by reason.", "reason"),
@@ -46,14 +51,15 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Writes of the state file that failed; a restart would forget what came after."}),
 	}
 	reg.MustRegister(m.limit, m.held, m.queue, m.gateOpen, m.grants, m.ends, m.withdrawals,
-		m.wait, m.hold, m.requests, m.saveFailures)
+		m.wait, m.hold, m.requests, m.health, m.adoptions, m.saveFailures)
 	for _, p := range []string{"v1", "legacy"} {
 		m.grants.WithLabelValues(p)
 	}
-	for _, r := range []slots.Reason{slots.LeaseEnded, slots.Released, slots.Undelivered} {
+	for _, r := range []slots.Reason{slots.LeaseEnded, slots.Released, slots.Undelivered,
+		slots.PodStarted, slots.PodReady, slots.PodStuck, slots.PodEnded, slots.PodGone} {
 		m.ends.WithLabelValues(string(r))
 	}
-	for _, r := range []slots.Reason{slots.GraceEnded, slots.Released} {
+	for _, r := range []slots.Reason{slots.GraceEnded, slots.Released, slots.PodEnded, slots.PodGone} {
 		m.withdrawals.WithLabelValues(string(r))
 	}
 	return m
@@ -69,6 +75,8 @@ func (m *metrics) count(ev slots.Event) {
 		}
 		m.grants.WithLabelValues(protocol).Inc()
 		m.wait.Observe(seconds(ev.GrantedAt.Sub(ev.ClaimedAt)))
+	case slots.Adopted:
+		m.adoptions.Inc()
 	case slots.Ended:
 		m.ends.WithLabelValues(string(ev.Reason)).Inc()
 		m.hold.Observe(seconds(ev.At.Sub(ev.GrantedAt)))
@@ -82,11 +90,14 @@ func (m *metrics) observe(t *slots.Table) {
 	m.limit.Set(float64(t.Limit()))
 	m.held.Set(float64(t.Held()))
 	m.queue.Set(float64(t.Waiting()))
-	open := 0.0
-	if t.Open() {
-		open = 1
+	m.gateOpen.Set(oneIf(t.Open()))
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
 	}
-	m.gateOpen.Set(open)
+	return 0
 }
 
 func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
@@ -20,10 +21,12 @@ type Config struct {
 	Limit       int    // slots on this node, at least 1
 	LimitReason string // who says so
 	Lease       time.Duration
-	Grace       time.Duration // how long a place is kept for a client that is away
-	Aging       time.Duration // how much waiting one level of priority is worth
-	GateClosed  bool          // starts with the gate closed: SetGate will open it
-	GateReason  string        // why, if so
+	// ReleaseOn is the release policy of claims that wish none. All but timeout
+	// want somebody who calls Tell.
+	ReleaseOn  lockapi.ReleaseOn
+	Grace      time.Duration // how long a place is kept for a client that is away
+	Aging      time.Duration // how much waiting one level of priority is worth
+	GateReason string        // why the gate is closed until SetGate opens it; empty for open
 	// MaxQueue bounds the claims that wait, against forged ones; more are answered 503.
 	MaxQueue int
 	// Folder keeps grants and queue across restarts; nil forgets them.
@@ -75,6 +78,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // SetGate opens the gate, or closes it for the reasons given.
 func (s *Server) SetGate(open bool, reasons []string) { s.desk.setGate(open, reasons) }
+
+// Tell says what health sees of this node's pods: grants and claims end by it.
+func (s *Server) Tell(e healthapi.Event) { s.desk.tellOf(e) }
+
+// SetHealth says how health is connected.
+func (s *Server) SetHealth(h lockapi.Health) { s.desk.setHealth(h) }
 
 // Close answers all who wait with their places and saves the state. What is
 // asked afterwards is answered 503.

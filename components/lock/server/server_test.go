@@ -247,7 +247,7 @@ func TestReleaseGivesSlotAndPlaceToTheNext(t *testing.T) {
 func TestAClosedGateSaysWhy(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer(t, func(c *Config) { c.GateClosed, c.GateReason = true, "not checked yet" })
+		s := newServer(t, func(c *Config) { c.GateReason = "not checked yet" })
 		if a := ask(t.Context(), s, "a", "0s"); a.Place == nil || a.Place.ETA != nil || !strings.Contains(a.Place.Reason, "not checked yet") {
 			t.Errorf("%d %s", a.code, a.body)
 		}

@@ -42,6 +42,7 @@ func (d *desk) state() lockapi.State {
 		Now:    now,
 		Limit:  lockapi.Limit{Slots: d.table.Limit(), Reason: d.reasons.limit},
 		Gate:   lockapi.Gate{Open: d.table.Open(), Reasons: d.reasons.gate},
+		Health: d.node.health,
 		Grants: []lockapi.GrantState{}, Queue: []lockapi.ClaimState{}, Recent: []lockapi.EndedState{},
 	}
 	for _, g := range d.table.Grants() {
@@ -49,7 +50,7 @@ func (d *desk) state() lockapi.State {
 	}
 	for _, p := range d.table.Queue(now) {
 		s.Queue = append(s.Queue, lockapi.ClaimState{Position: p.Position, Pod: apiPod(p.Pod), Weight: p.Weight,
-			Priority: p.Priority, ClaimedAt: p.ClaimedAt, Connected: p.Here, ETA: eta(p)})
+			Priority: p.Priority, ClaimedAt: p.ClaimedAt, Connected: p.Here, ETA: eta(p), Reason: d.why(p)})
 	}
 	for _, ev := range d.recent.events {
 		s.Recent = append(s.Recent, lockapi.EndedState{
@@ -64,22 +65,28 @@ func (d *desk) describe(p slots.Place) *lockapi.Place {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	const most = 3 // names enough to know whom to ask
-	place := &lockapi.Place{ID: p.ID, Position: p.Position, Queue: max(d.table.Waiting(), p.Position), Held: d.table.Held(), ETA: eta(p)}
+	place := &lockapi.Place{ID: p.ID, ClaimedAt: p.ClaimedAt, Position: p.Position, Queue: max(d.table.Waiting(), p.Position),
+		Held: d.table.Held(), ETA: eta(p), Reason: d.why(p)}
 	for _, g := range d.table.Grants() {
 		if len(place.Ahead) == most {
 			break
 		}
 		place.Ahead = append(place.Ahead, apiPod(g.Pod).String())
 	}
+	return place
+}
+
+// why a claim waits, in the one wording that all are told: its client, those
+// who ask for the state, those who run lock status. Needs mu.
+func (d *desk) why(p slots.Place) string {
 	switch {
 	case !d.table.Open():
-		place.Reason = "the gate is closed: " + strings.Join(d.reasons.gate, "; ")
+		return "the gate is closed: " + strings.Join(d.reasons.gate, "; ")
 	case p.Position == 1:
-		place.Reason = fmt.Sprintf("next in line; %d of %d slots held", d.table.Held(), d.table.Limit())
+		return fmt.Sprintf("next in line; %d of %d slots held", d.table.Held(), d.table.Limit())
 	default:
-		place.Reason = fmt.Sprintf("%d of %d slots held, %d ahead in the queue", d.table.Held(), d.table.Limit(), p.Position-1)
+		return fmt.Sprintf("%d of %d slots held, %d ahead in the queue", d.table.Held(), d.table.Limit(), p.Position-1)
 	}
-	return place
 }
 
 // retryAfter is when it is worth asking again for a client that cannot wait:

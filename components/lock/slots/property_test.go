@@ -28,6 +28,7 @@ type world struct {
 	waiting []*claim // in order of arrival
 	held    map[string]*claim
 	last    map[string]string // the id that a pod had last
+	seq     int
 	claimed int
 	granted int
 	left    int
@@ -40,6 +41,7 @@ type claim struct {
 	weight   int
 	priority int
 	since    time.Time // when it was claimed
+	seq      int       // ties of since, in order of arrival
 	client   presence
 	leaveAt  time.Time
 	expected bool // nobody has claimed it yet
@@ -173,11 +175,14 @@ func (w *world) checkGrant(ev Event) {
 	w.granted++
 }
 
-// wait puts a claim where its arrival puts it: ids count up.
+// wait puts a claim where its arrival puts it.
 func (w *world) wait(c *claim) {
-	number := func(c *claim) int { n, _ := strconv.Atoi(c.id); return n }
+	if c.seq == 0 {
+		w.seq++
+		c.seq = w.seq
+	}
 	i, _ := slices.BinarySearchFunc(w.waiting, c, func(a, b *claim) int {
-		return cmp.Or(a.since.Compare(b.since), cmp.Compare(number(a), number(b)))
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.seq, b.seq))
 	})
 	w.waiting = slices.Insert(w.waiting, i, c)
 }
@@ -415,6 +420,8 @@ func (w *world) restart(rt *rapid.T) {
 	}
 	w.table.SetGate(w.now, w.open)
 	for _, c := range w.waiting {
+		w.seq++
+		c.seq = w.seq
 		c.client, c.leaveAt = away, w.now.Add(w.cfg.Grace)
 		if c.since.After(w.now) {
 			c.since = w.now

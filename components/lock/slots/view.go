@@ -60,6 +60,14 @@ func (t *Table) Grant(id string) (Grant, bool) {
 	return view(e), true
 }
 
+// GrantOf is the slot that a pod holds.
+func (t *Table) GrantOf(uid string) (Grant, bool) {
+	if e := t.byUID[uid]; e != nil {
+		return t.Grant(e.id)
+	}
+	return Grant{}, false
+}
+
 func view(e *entry) Grant {
 	return Grant{ID: e.id, Claim: e.Claim, ClaimedAt: e.claimedAt, GrantedAt: e.grantedAt, ExpiresAt: e.expiresAt}
 }
