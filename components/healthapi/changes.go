@@ -9,17 +9,18 @@ import (
 )
 
 // Changes are the events that make was into is, without their times. The
-// nodes' pods must be in order.
+// nodes' pods must be in order. Who is gone comes first: a pod that is made anew
+// under its old name never stands beside its predecessor.
 func Changes(was, is *Node) []Event {
 	if was == nil || was.Name != is.Name || was.Synced != is.Synced {
 		return []Event{{Node: is}}
 	}
-	var events []Event
+	var gone, events []Event
 	i, j := 0, 0
 	for i < len(was.Pods) || j < len(is.Pods) {
 		switch order := next(was.Pods, is.Pods, i, j); {
 		case order < 0:
-			events = append(events, Event{Gone: was.Pods[i].UID})
+			gone = append(gone, Event{Gone: was.Pods[i].UID})
 			i++
 		case order > 0:
 			events = append(events, Event{Pod: &is.Pods[j]})
@@ -34,7 +35,7 @@ func Changes(was, is *Node) []Event {
 	if !reflect.DeepEqual(was.Status, is.Status) {
 		events = append(events, Event{Status: &is.Status})
 	}
-	return events
+	return append(gone, events...)
 }
 
 // next compares the pods to look at next; a list that is used up comes last.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"strings"
 	"time"
@@ -25,11 +26,14 @@ type Client struct {
 
 // NewClient reads from the health at baseURL, such as http://127.0.0.1:9999.
 // hc must not have a timeout: a stream has no end. Nil means http.DefaultClient.
+// Redirects are not followed: health sends none.
 func NewClient(baseURL string, hc *http.Client) *Client {
 	if hc == nil {
 		hc = http.DefaultClient
 	}
-	return &Client{base: strings.TrimRight(baseURL, "/"), http: hc}
+	own := *hc
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base: strings.TrimRight(baseURL, "/"), http: &own}
 }
 
 // Watch follows the stream and tells every event in order, heartbeats too,
@@ -41,7 +45,11 @@ func (c *Client) Watch(ctx context.Context, tell func(Event)) error {
 	defer stop(nil)
 	silence := time.AfterFunc(Silence, func() { stop(ErrSilent) })
 	defer silence.Stop()
-	err := c.follow(ctx, func(e Event) { silence.Reset(Silence); tell(e) })
+	err := c.follow(ctx, func(e Event) {
+		silence.Stop() // it is not health's silence when telling takes long
+		tell(e)
+		silence.Reset(Silence)
+	})
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause // "context canceled" says less
 	}
@@ -61,6 +69,9 @@ func (c *Client) follow(ctx context.Context, tell func(Event)) error {
 	if resp.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
 		return fmt.Errorf("status %d: %q", resp.StatusCode, strings.Join(strings.Fields(string(body)), " "))
+	}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind != "" && kind != contentType {
+		return fmt.Errorf("an answer of type %.40q instead of %s: is that health?", kind, contentType)
 	}
 	return readEvents(resp.Body, tell)
 }
@@ -94,15 +105,17 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 		part, err := r.ReadSlice('\n')
 		line = append(line, part...)
 		switch {
-		case err == nil:
-			return line, nil
 		case len(line) > MaxLine:
 			return nil, fmt.Errorf("a line of more than %d bytes", MaxLine)
+		case err == nil:
+			return line, nil
 		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && len(line) > 0:
-			return nil, fmt.Errorf("the stream was cut within a line: %w", io.ErrUnexpectedEOF)
+		case len(line) > 0:
+			return nil, fmt.Errorf("the stream was cut within a line: %w", err)
+		case errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("health ended the stream: %w", err)
 		default:
-			return nil, err
+			return nil, fmt.Errorf("the stream was cut: %w", err)
 		}
 	}
 }

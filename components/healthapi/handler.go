@@ -13,6 +13,9 @@ import (
 // cut off: it will come back and start with the whole state.
 const writeTimeout = 10 * time.Second
 
+// contentType is a stream's.
+const contentType = "application/x-ndjson"
+
 // Source is where a Handler looks. Both methods are safe for concurrent use.
 type Source interface {
 	// Node is the state now. Nobody changes what it points to, ever.
@@ -45,7 +48,7 @@ func (h *Handler) Node(w http.ResponseWriter, _ *http.Request) {
 // Watch is GET /v1/watch: NDJSON, the whole state first, then what changes as
 // it does, and a heartbeat when nothing else was written for a while.
 func (h *Handler) Watch(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.Header().Set("Content-Type", contentType)
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
 	write := func(events ...Event) bool {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // a test's recorder has none
