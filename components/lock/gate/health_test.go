@@ -35,7 +35,7 @@ func (f *fakeHealth) RoundTrip(r *http.Request) (*http.Response, error) {
 	reader, writer := io.Pipe()
 	f.pipe = writer
 	context.AfterFunc(r.Context(), func() { writer.CloseWithError(context.Cause(r.Context())) })
-	return &http.Response{StatusCode: 200, Body: reader, Request: r}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/x-ndjson"}}, Body: reader, Request: r}, nil
 }
 
 func (f *fakeHealth) say(e healthapi.Event) {
@@ -145,9 +145,9 @@ func TestTheLastWordStandsWhenHealthIsLost(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		w.holds(t, "")
-		w.fakeHealth.mu.Lock()
+		w.mu.Lock()
 		w.away = false
-		w.fakeHealth.mu.Unlock()
+		w.mu.Unlock()
 		time.Sleep(2 * mostPause)
 		synctest.Wait()
 		w.say(healthapi.Event{Node: &healthapi.Node{Status: status("node is not Ready")}})
@@ -166,9 +166,9 @@ func TestAClosedGateOpensWhenHealthStaysAwayForTooLong(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := watch(t, false)
 				w.say(healthapi.Event{Node: &healthapi.Node{Status: status("node is not Ready")}})
-				w.fakeHealth.mu.Lock()
+				w.mu.Lock()
 				w.away = true
-				w.fakeHealth.mu.Unlock()
+				w.mu.Unlock()
 				lost(w)
 				time.Sleep(50 * time.Second)
 				w.holds(t, "node is not Ready; health is away: ")
@@ -188,9 +188,9 @@ func TestHealthThatNeverSpeaksOrKnowsNothingIsWaitedForWithPatience(t *testing.T
 		w.holds(t, "health is away")
 		time.Sleep(2 * time.Second)
 		w.holds(t, "")
-		w.fakeHealth.mu.Lock()
+		w.mu.Lock()
 		w.away = false
-		w.fakeHealth.mu.Unlock()
+		w.mu.Unlock()
 		time.Sleep(2 * mostPause)
 		synctest.Wait()
 		unsynced := healthapi.Status{Reasons: []string{"not permitted to list pods"}}
