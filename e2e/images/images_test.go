@@ -84,13 +84,13 @@ func TestCompileBuildTags(t *testing.T) {
 	}
 }
 
-// What the chart asks for is built, under its name.
+// What the chart asks for is built, under its name; health alone keeps HTTP/2.
 func TestProduct(t *testing.T) {
 	t.Parallel()
 	want := map[string]struct {
 		limit float64
 		http2 bool
-	}{"lock": {12, false}, "init": {12, false}}
+	}{"lock": {12, false}, "init": {12, false}, "health": {40, true}}
 	for _, c := range Product("1.2.3") {
 		w, ok := want[c.Name]
 		if !ok || c.Package != "./components/"+c.Name || c.Ref() != "ghcr.io/pod-startup-lock/"+c.Name+":1.2.3" {

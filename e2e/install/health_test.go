@@ -161,19 +161,18 @@ health:
   resources: {limits: {memory: 100Mi}}
   daemonSets: {namespace: kube-system, hostNetworkOnly: true, include: {tier: node, example.org/a_b: "1"}}
   startupTaints: [node.cilium.io/agent-not-ready, mine]
-  nodeLoad: {enabled: true, cpuThreshold: 70, period: 250ms}
+  nodeLoad: {enabled: true, cpuThreshold: 70, period: 5s}
   initContainers: [startup-lock, wait]
   extraArgs: [--x=y]
   extraEnv: [{name: GODEBUG, value: "gctrace=1"}]`)
 	c = o.health()
 	want = []string{"--host=127.0.0.1", "--port=9999", "--namespace=kube-system", "--hostNet=true", "--in=example.org/a_b:1", "--in=tier:node",
-		"--startup-taint=node.cilium.io/agent-not-ready", "--startup-taint=mine", "--cpu-threshold=70", "--load-period=250ms",
+		"--startup-taint=node.cilium.io/agent-not-ready", "--startup-taint=mine", "--cpu-threshold=70", "--load-period=5s",
 		"--init-container=startup-lock", "--init-container=wait", "--log-level=debug", "--log-format=text", "--x=y"}
 	if !slices.Equal(c.Args, want) {
 		t.Errorf("args\n%q, want\n%q", c.Args, want)
 	}
-	wantEnv := append(identity(), corev1.EnvVar{Name: "PSL_HC_NODELOAD_ENABLED", Value: "true"},
-		corev1.EnvVar{Name: "GOMEMLIMIT", Value: "94371840"}, corev1.EnvVar{Name: "GODEBUG", Value: "gctrace=1"})
+	wantEnv := append(identity(), corev1.EnvVar{Name: "GOMEMLIMIT", Value: "94371840"}, corev1.EnvVar{Name: "GODEBUG", Value: "gctrace=1"})
 	if !reflect.DeepEqual(c.Env, wantEnv) {
 		t.Errorf("env %v, want %v", c.Env, wantEnv)
 	}
