@@ -35,13 +35,25 @@ func (l *Ledger) Merge(s *lockapi.State) {
 	for _, q := range s.Queue {
 		l.at(q.Pod, q.ClaimedAt)
 	}
-	for _, g := range s.Grants {
-		e := l.at(g.Pod, g.ClaimedAt)
-		e.granted, e.returned = g.GrantedAt, g.ExpiresAt
-	}
+	known := map[*entry]bool{}
 	for _, g := range s.Recent {
+		if g.Ended == "undelivered" { // nobody had it, and the claim goes on
+			continue
+		}
 		e := l.at(g.Pod, g.ClaimedAt)
 		e.granted, e.returned, e.ended = g.GrantedAt, g.EndedAt, g.Ended
+		known[e] = true
+	}
+	for _, g := range s.Grants {
+		e := l.at(g.Pod, g.ClaimedAt)
+		e.granted, e.returned, e.ended = g.GrantedAt, g.ExpiresAt, ""
+		known[e] = true
+	}
+	// A lock that lost its memory knows nothing of the grants of before.
+	for _, e := range l.claims {
+		if !known[e] && e.ended == "" && e.returned.After(s.Now) {
+			e.returned, e.ended = s.Now, "forgotten"
+		}
 	}
 }
 
@@ -59,15 +71,19 @@ func (l *Ledger) at(pod lockapi.Pod, claimed time.Time) *entry {
 }
 
 // Apply replaces the lock's events of each pod by those of the ledger. Ends of
-// grants that lie after end are left out: they have not happened yet.
+// grants that lie after end are left out: they have not happened yet. So are
+// claims from before the herd appeared: those of a life that is over.
 func (l *Ledger) Apply(pods []Pod, appeared time.Time, end float64) {
-	seconds := func(t time.Time) float64 { return t.Sub(appeared.Round(0)).Seconds() }
+	appeared = appeared.Round(0) // the lock's times are of the wall clock
+	seconds := func(t time.Time) float64 { return t.Sub(appeared).Seconds() }
 	byUID := map[string][]*entry{}
 	for k, e := range l.claims {
-		byUID[k.uid] = append(byUID[k.uid], e)
+		if !e.claimed.Before(appeared) {
+			byUID[k.uid] = append(byUID[k.uid], e)
+		}
 	}
 	for i := range pods {
-		entries := byUID[pods[i].UID]
+		entries := join(byUID[pods[i].UID])
 		if len(entries) == 0 {
 			continue
 		}
@@ -82,10 +98,48 @@ func (l *Ledger) Apply(pods []Pod, appeared time.Time, end float64) {
 			events = append(events, Event{At: seconds(e.granted), What: Granted})
 			if at := seconds(e.returned); at <= end {
 				events = append(events, Event{At: at, What: Returned, Note: e.ended})
+				believe(events, seconds(e.granted), at, e.ended)
 			}
 		}
 		sortEvents(events)
 		pods[i].Events = events
+	}
+}
+
+// join puts the claims of one pod in order and makes one grant of those that
+// overlap: a lock that lost its memory adopts a start that another one granted,
+// since a whole second.
+func join(entries []*entry) []entry {
+	slices.SortFunc(entries, func(a, b *entry) int { return a.claimed.Compare(b.claimed) })
+	var joined []entry
+	for _, e := range entries {
+		if n := len(joined); n > 0 && !e.granted.IsZero() && e.granted.Before(joined[n-1].returned) {
+			if last := &joined[n-1]; e.returned.After(last.returned) {
+				last.returned, last.ended = e.returned, e.ended
+			}
+			continue
+		}
+		joined = append(joined, *e)
+	}
+	return joined
+}
+
+// believe dates what happened to a pod no later than the lock acted upon it: it
+// hears of it on another way than we do, and sometimes a moment earlier. Else a
+// pod whose slot was handed on because it was Ready would count as a starter
+// beside the next one.
+func believe(events []Event, granted, ended float64, why string) {
+	const late = 2.0
+	what, ok := map[string]What{"started": Started, "ready": Ready}[why]
+	if !ok {
+		return
+	}
+	i := slices.IndexFunc(events, func(e Event) bool { return e.What == what && e.At >= granted })
+	if i < 0 || events[i].At > ended+late {
+		return
+	}
+	for j := range events[:i+1] {
+		events[j].At = min(events[j].At, ended)
 	}
 }
 

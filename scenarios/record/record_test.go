@@ -335,6 +335,86 @@ func TestLogMergesTheLocksRecord(t *testing.T) {
 	}
 }
 
+// claim is one of pod a as the lock's states have it, in seconds after it appeared.
+func claim(claimed, granted, expires int) lockapi.GrantState {
+	return lockapi.GrantState{Pod: lockapi.Pod{UID: "1"}, ClaimedAt: after(claimed), GrantedAt: after(granted), ExpiresAt: after(expires)}
+}
+
+func after(s int) time.Time {
+	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(s) * time.Second)
+}
+
+func TestWhatTheLockSaysOfAPod(t *testing.T) {
+	t.Parallel()
+	ended := func(g lockapi.GrantState, at int, why string) lockapi.EndedState {
+		return lockapi.EndedState{GrantState: g, EndedAt: after(at), Ended: why}
+	}
+	holds := func(now int, g ...lockapi.GrantState) lockapi.State { return lockapi.State{Now: after(now), Grants: g} }
+	held := func(now int, e ...lockapi.EndedState) lockapi.State { return lockapi.State{Now: after(now), Recent: e} }
+	tests := map[string]struct {
+		states []lockapi.State
+		heard  record.Pod
+		want   record.Pod
+	}{
+		"heard of Ready after the lock did": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 100), 5, "ready"))}, pod("started", 2, "ready", 6),
+			pod("claimed", 0, "granted", 1, "started", 2, "ready", 5, "returned", 5),
+		},
+		"and of its start, too": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 100), 5, "ready"))}, pod("started", 6, "ready", 6),
+			pod("claimed", 0, "granted", 1, "started", 5, "ready", 5, "returned", 5),
+		},
+		"of a start after the lock did": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 100), 5, "started"))}, pod("started", 7, "ready", 8),
+			pod("claimed", 0, "granted", 1, "started", 5, "returned", 5, "ready", 8),
+		},
+		"heard much later: that is another Ready": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 100), 5, "ready"))}, pod("started", 2, "ready", 8),
+			pod("claimed", 0, "granted", 1, "started", 2, "returned", 5, "ready", 8),
+		},
+		"the end of a lease says nothing": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 5), 5, "lease"))}, pod("started", 2, "ready", 6),
+			pod("claimed", 0, "granted", 1, "started", 2, "returned", 5, "ready", 6),
+		},
+		"of a former life": {
+			[]lockapi.State{held(9, ended(claim(-9, -8, -3), -3, "ready"), ended(claim(1, 2, 100), 5, "ready"))}, pod("started", 3, "ready", 5),
+			pod("claimed", 1, "granted", 2, "started", 3, "ready", 5, "returned", 5),
+		},
+		"a grant that nobody had": {
+			[]lockapi.State{{Now: after(9), Recent: []lockapi.EndedState{ended(claim(0, 1, 100), 2, "undelivered")}, Grants: []lockapi.GrantState{claim(0, 4, 100)}}},
+			pod(), pod("claimed", 0, "granted", 4),
+		},
+		"forgotten by the lock": {
+			[]lockapi.State{holds(3, claim(0, 1, 100)), holds(8)}, pod(), pod("claimed", 0, "granted", 1, "returned", 8),
+		},
+		"forgotten and adopted": {
+			[]lockapi.State{holds(3, claim(0, 2, 100)), holds(8), holds(9, claim(1, 1, 101)), held(12, ended(claim(1, 1, 101), 11, "ready"))},
+			pod("started", 3, "ready", 11), pod("claimed", 0, "granted", 2, "started", 3, "ready", 11, "returned", 11),
+		},
+		"a second claim": {
+			[]lockapi.State{held(9, ended(claim(0, 1, 3), 3, "lease"), ended(claim(4, 5, 7), 7, "lease"))}, pod(),
+			pod("claimed", 0, "granted", 1, "returned", 3, "claimed", 4, "granted", 5, "returned", 7),
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := record.NewLog("test", &spec.Scenario{}, spec.Policy{}, []record.Pod{{UID: "1", Events: test.heard.Events}}, after(0))
+			for _, s := range test.states {
+				log.Merge(&s)
+			}
+			log.Finish(after(20), false)
+			got := log.Snapshot(after(20)).Pods[0].Events
+			for i := range got {
+				got[i].Note = ""
+			}
+			if !reflect.DeepEqual(got, test.want.Events) {
+				t.Errorf("got  %v\nwant %v", got, test.want.Events)
+			}
+		})
+	}
+}
+
 func TestLogIsSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	s := &spec.Scenario{Pods: []spec.Group{{Name: "a", Count: 8}}}
