@@ -1,6 +1,7 @@
 // The application of a herd's pods: it works before it serves, as slow starters
 // do. It burns CPU time, waits, reads from the disk, and only then opens its
 // HTTP port; until then a probe finds nobody there. Afterwards it costs next to nothing.
+// It can also fail: by never being ready, or by ending when its work is done.
 package main
 
 import (
@@ -22,9 +23,11 @@ import (
 
 // config is what the application does before it serves, and where it serves.
 type config struct {
-	startup spec.Startup
-	listen  string
-	dir     string
+	startup    spec.Startup
+	listen     string
+	dir        string
+	neverReady bool
+	crash      bool
 }
 
 func main() {
@@ -59,9 +62,12 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 	set.Var(&cfg.startup.Read, "read", "bytes to read from the disk before serving, such as 64Mi (APP_READ)")
 	set.StringVar(&cfg.listen, "listen", cfg.listen, "address to serve on (APP_LISTEN)")
 	set.StringVar(&cfg.dir, "dir", cfg.dir, "folder for the file to read from (APP_DIR)")
+	set.BoolVar(&cfg.neverReady, "never-ready", false, "live, but never say that it is ready (APP_NEVER_READY)")
+	set.BoolVar(&cfg.crash, "crash", false, "end with an error instead of serving (APP_CRASH)")
 	var problems []error
 	for name, variable := range map[string]string{
 		"cpu": "APP_CPU", "idle": "APP_IDLE", "read": "APP_READ", "listen": "APP_LISTEN", "dir": "APP_DIR",
+		"never-ready": "APP_NEVER_READY", "crash": "APP_CRASH",
 	} {
 		if v, ok := env(variable); ok && v != "" {
 			if err := set.Set(name, v); err != nil {
@@ -86,20 +92,31 @@ func run(ctx context.Context, cfg config) error {
 	if err := work(ctx, cfg.startup, cfg.dir); err != nil {
 		return err
 	}
+	if cfg.crash {
+		return errors.New("crash, as told")
+	}
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", cfg.listen)
 	if err != nil {
 		return fmt.Errorf("open the HTTP port: %w", err)
 	}
-	return serve(ctx, listener)
+	return serve(ctx, listener, !cfg.neverReady)
 }
 
 // serve answers the probes until the context ends.
-func serve(ctx context.Context, listener net.Listener) error {
+func serve(ctx context.Context, listener net.Listener, ready bool) error {
 	mux := http.NewServeMux()
-	ok := func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
-	mux.HandleFunc("GET /livez", ok)
-	mux.HandleFunc("GET /readyz", ok)
+	answer := func(ok bool) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			if !ok {
+				http.Error(w, "not ready, as told", http.StatusServiceUnavailable)
+				return
+			}
+			fmt.Fprintln(w, "ok")
+		}
+	}
+	mux.HandleFunc("GET /livez", answer(true))
+	mux.HandleFunc("GET /readyz", answer(ready))
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -28,9 +28,10 @@ func TestParse(t *testing.T) {
 		errs []string
 	}{
 		"defaults":             {nil, nil, config{listen: ":8080", dir: os.TempDir()}, nil},
-		"flags":                {[]string{"--cpu", "3s", "--idle", "2", "--read", "64Mi", "--listen", ":1", "--dir", "/x"}, nil, config{spec.Startup{CPU: 3 * second, Idle: 2 * second, Read: 64 << 20}, ":1", "/x"}, nil},
-		"environment":          {nil, map[string]string{"APP_CPU": "50ms", "APP_LISTEN": ":2", "APP_READ": ""}, config{spec.Startup{CPU: second / 20}, ":2", os.TempDir()}, nil},
-		"flags win":            {[]string{"--cpu", "1s"}, map[string]string{"APP_CPU": "2s"}, config{spec.Startup{CPU: second}, ":8080", os.TempDir()}, nil},
+		"flags":                {[]string{"--cpu", "3s", "--idle", "2", "--read", "64Mi", "--listen", ":1", "--dir", "/x"}, nil, config{startup: spec.Startup{CPU: 3 * second, Idle: 2 * second, Read: 64 << 20}, listen: ":1", dir: "/x"}, nil},
+		"faults":               {[]string{"--never-ready"}, map[string]string{"APP_CRASH": "true"}, config{listen: ":8080", dir: os.TempDir(), neverReady: true, crash: true}, nil},
+		"environment":          {nil, map[string]string{"APP_CPU": "50ms", "APP_LISTEN": ":2", "APP_READ": ""}, config{startup: spec.Startup{CPU: second / 20}, listen: ":2", dir: os.TempDir()}, nil},
+		"flags win":            {[]string{"--cpu", "1s"}, map[string]string{"APP_CPU": "2s"}, config{startup: spec.Startup{CPU: second}, listen: ":8080", dir: os.TempDir()}, nil},
 		"every problem":        {[]string{"--idle", "x"}, map[string]string{"APP_CPU": "-1", "APP_READ": "1MB"}, config{}, []string{"APP_CPU", "APP_READ", "-idle"}},
 		"unexpected arguments": {[]string{"hello"}, nil, config{}, []string{`unexpected arguments: ["hello"]`}},
 	}
@@ -96,29 +97,52 @@ func TestReadLeavesNothingBehind(t *testing.T) {
 
 func TestServeAnswersProbesAndEndsWhenTold(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for name, test := range map[string]struct {
+		ready bool
+		want  map[string]int
+	}{
+		"ready":       {true, map[string]int{"/livez": 200, "/readyz": 200, "/other": 404}},
+		"never ready": {false, map[string]int{"/livez": 200, "/readyz": 503}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- serve(ctx, listener, test.ready) }()
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+			for path, want := range test.want {
+				response, err := client.Get("http://" + listener.Addr().String() + path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				response.Body.Close()
+				if response.StatusCode != want {
+					t.Errorf("%s: %d", path, response.StatusCode)
+				}
+			}
+			cancel()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- serve(ctx, listener) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for path, want := range map[string]int{"/livez": 200, "/readyz": 200, "/other": 404} {
-		response, err := client.Get("http://" + listener.Addr().String() + path)
-		if err != nil {
-			t.Fatal(err)
+}
+
+func TestWhatDoesNotServeSaysWhy(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		config
+		want string
+	}{
+		"nowhere to listen": {config{listen: "no address"}, "open the HTTP port"},
+		"told to crash":     {config{listen: "127.0.0.1:0", crash: true}, "crash, as told"},
+	} {
+		if err := run(t.Context(), test.config); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v", name, err)
 		}
-		response.Body.Close()
-		if response.StatusCode != want {
-			t.Errorf("%s: %d", path, response.StatusCode)
-		}
-	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-	if err := run(t.Context(), config{listen: "no address"}); err == nil {
-		t.Error("nowhere to listen, no error")
 	}
 }
