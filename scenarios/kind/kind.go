@@ -5,7 +5,6 @@ package kind
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -34,11 +33,6 @@ const (
 	release = "pod-startup-lock"
 	// lockPort is the chart's default.
 	lockPort = 8888
-	// idleTime is how long the cluster's use without the herd is measured: its
-	// components have periods of seconds.
-	idleTime = 15 * time.Second
-	// tailTime is how long the node goes on working for pods that are Ready.
-	tailTime = 5 * time.Second
 )
 
 // AppImage is the application of the pods, to be built and loaded like the
@@ -113,63 +107,15 @@ func (n *Node) Machine() record.Machine {
 	return m
 }
 
-// Bound measures the terms of the node bound: the cluster's use without the
-// herd, then what the same herd costs with no work in it.
+// Bound measures the terms of the node bound.
 func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
-	b := &record.Bound{Applications: n.scenario.CPU().Seconds(), Cores: float64(runtime.NumCPU())}
-	n.opts.Progress.Note("measuring for %s what the cluster uses without the herd", idleTime)
-	used, err := n.busyBeyond(ctx, 0, idleTime)
-	if err != nil {
-		return nil, err
-	}
-	b.Idle = used / idleTime.Seconds()
-
+	n.opts.Progress.Note("measuring the node bound: the idle cluster, and the herd with no work in it")
 	if err := n.uninstall(ctx); err != nil {
 		return nil, err
 	}
-	// What the node does for a pod does not end when the pod is Ready.
-	var tail float64
-	var tailErr error
 	herd := n.herd
-	herd.Done = func(ctx context.Context, _ string, _ *record.Run) {
-		tail, tailErr = n.busyBeyond(ctx, b.Idle, tailTime)
-	}
-	empty := n.scenario.WithoutWork()
-	run, err := herd.Run(n.quiet(ctx, nil), n.cluster, empty, empty.Policies[0], n.opts.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("run the herd without work: %w", err)
-	}
-	if run.GaveUp {
-		return nil, errors.New("the herd without work did not become Ready: this machine cannot run the scenario")
-	}
-	if tailErr != nil {
-		return nil, tailErr
-	}
-	b.Overhead = max(0, record.CPU(run)-b.Idle*run.Ended+tail)
-	if len(run.Samples) == 0 {
-		b.Note = "the cost of starting pods counts as 0: this machine does not tell its CPU use"
-	}
-	return b, nil
-}
-
-// busyBeyond is the CPU-seconds that the machine uses in a time, beyond so many cores.
-func (n *Node) busyBeyond(ctx context.Context, cores float64, long time.Duration) (float64, error) {
-	before, err := n.cluster.Busy(ctx)
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	select {
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-time.After(long):
-	}
-	after, err := n.cluster.Busy(ctx)
-	if err != nil {
-		return 0, err
-	}
-	// For the time asked for, as the commands that read the figures take a while themselves.
-	return ((after-before)/time.Since(began).Seconds() - cores) * long.Seconds(), nil
+	herd.Progress = n.opts.Progress
+	return herd.Bound(n.quiet(ctx, nil), n.cluster, n.scenario, n.opts.Limit)
 }
 
 // Run runs the herd under a policy; the chart is installed for one with a lock.
