@@ -134,7 +134,10 @@ func table(w io.Writer, s *lockapi.State) {
 		if c.ETA != nil {
 			eta = c.ETA.String()
 		}
-		if !c.Connected {
+		switch {
+		case c.Expected:
+			client = "expected"
+		case !c.Connected:
 			client = "away"
 		}
 		fmt.Fprintf(t, "  %d\t%s\t%d\t%s\t%s\t%s\t%s\n", c.Position, c.Pod, c.Priority, round(s.Now.Sub(c.ClaimedAt)), eta, client, c.Reason)

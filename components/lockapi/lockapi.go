@@ -204,8 +204,10 @@ type ClaimState struct {
 	Priority  int       `json:"priority"`
 	ClaimedAt time.Time `json:"claimedAt"`
 	// Connected is false between two polls of the client and when it is gone.
-	Connected bool      `json:"connected"`
-	ETA       *Duration `json:"eta,omitempty"`
+	Connected bool `json:"connected"`
+	// Expected is true for a pod that waited at an earlier lock, and has not asked this one yet.
+	Expected bool      `json:"expected,omitempty"`
+	ETA      *Duration `json:"eta,omitempty"`
 	// Reason is Place.Reason: why the claim waits.
 	Reason string `json:"reason"`
 }

@@ -33,7 +33,9 @@ func (l *Ledger) Merge(s *lockapi.State) {
 		return
 	}
 	for _, q := range s.Queue {
-		l.at(q.Pod, q.ClaimedAt)
+		if !q.Expected {
+			l.at(q.Pod, q.ClaimedAt)
+		}
 	}
 	known := map[*entry]bool{}
 	for _, g := range s.Recent {

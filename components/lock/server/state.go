@@ -50,7 +50,7 @@ func (d *desk) state() lockapi.State {
 	}
 	for _, p := range d.table.Queue(now) {
 		s.Queue = append(s.Queue, lockapi.ClaimState{Position: p.Position, Pod: apiPod(p.Pod), Weight: p.Weight,
-			Priority: p.Priority, ClaimedAt: p.ClaimedAt, Connected: p.Here, ETA: eta(p), Reason: d.why(p)})
+			Priority: p.Priority, ClaimedAt: p.ClaimedAt, Connected: p.Here, Expected: p.Expected, ETA: eta(p), Reason: d.why(p)})
 	}
 	for _, ev := range d.recent.events {
 		s.Recent = append(s.Recent, lockapi.EndedState{

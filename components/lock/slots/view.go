@@ -22,6 +22,7 @@ type Place struct {
 	Position  int // from 1
 	ClaimedAt time.Time
 	Here      bool // the client waits for an answer right now
+	Expected  bool // it never asked: see Expect
 	// ETA is the wait that is left if every lease is used up; negative when
 	// nobody can tell, as with a closed gate.
 	ETA time.Duration
@@ -100,7 +101,7 @@ func (t *Table) places(now time.Time, n int) []Place {
 	held, at := t.held, now
 	places := make([]Place, n)
 	for i, e := range t.queue[:n] {
-		places[i] = Place{ID: e.id, Claim: e.Claim, Position: i + 1, ClaimedAt: e.claimedAt, Here: e.presence == here, ETA: -1}
+		places[i] = Place{ID: e.id, Claim: e.Claim, Position: i + 1, ClaimedAt: e.claimedAt, Here: e.presence == here, Expected: e.expected, ETA: -1}
 		if !t.open || t.limit < 1 {
 			continue
 		}
