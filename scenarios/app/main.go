@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -106,17 +107,17 @@ func run(ctx context.Context, cfg config) error {
 // serve answers the probes until the context ends.
 func serve(ctx context.Context, listener net.Listener, ready bool) error {
 	mux := http.NewServeMux()
-	answer := func(ok bool) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			if !ok {
-				http.Error(w, "not ready, as told", http.StatusServiceUnavailable)
-				return
-			}
-			fmt.Fprintln(w, "ok")
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	var told sync.Once
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready {
+			http.Error(w, "not ready, as told", http.StatusServiceUnavailable)
+			return
 		}
-	}
-	mux.HandleFunc("GET /livez", answer(true))
-	mux.HandleFunc("GET /readyz", answer(ready))
+		fmt.Fprintln(w, "ok")
+		// The pod's status says it in whole seconds only, and later.
+		told.Do(func() { fmt.Println("said ready at", time.Now().UTC().Format(time.RFC3339Nano)) })
+	})
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()

@@ -4,6 +4,7 @@
 package kind
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/cluster"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/images"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/install"
@@ -147,16 +149,22 @@ func (n *Node) uninstall(ctx context.Context) error {
 func (n *Node) release(l *spec.Lock) install.Options {
 	o := install.Options{Kubeconfig: n.cluster.Kubeconfig, Namespace: release, Release: release, Chart: n.chart}
 	if l != nil {
-		ours := map[string]any{"tag": tag, "pullPolicy": "Never"}
-		o.Values = map[string]any{
-			"image":   ours,
-			"health":  map[string]any{"image": ours},
-			"lock":    map[string]any{"locks": l.Locks},
-			"lease":   l.Lease.String(),
-			"release": map[string]any{"on": string(l.ReleaseOn)},
-		}
+		o.Values = ChartValues(tag, l)
 	}
 	return o
+}
+
+// ChartValues are a policy's settings as values of the chart, with images of a
+// tag that are on the nodes already.
+func ChartValues(tag string, l *spec.Lock) map[string]any {
+	ours := map[string]any{"tag": tag, "pullPolicy": "Never"}
+	return map[string]any{
+		"image":   ours,
+		"health":  map[string]any{"image": ours},
+		"lock":    map[string]any{"locks": l.Locks},
+		"lease":   l.Lease.String(),
+		"release": map[string]any{"on": string(cmp.Or(l.ReleaseOn, lockapi.ReleaseOnTimeout))},
+	}
 }
 
 // quiet hands the steps of the cluster to the progress, or keeps them from being
