@@ -4,6 +4,7 @@ package nodeload
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net/http"
 	"net/url"
 	"time"
@@ -33,7 +34,7 @@ type Poller struct {
 	tell func(*healthapi.Load)
 	log  *slog.Logger
 
-	allocatable int64 // in thousandths of a CPU; 0 is unknown
+	allocatable float64 // in CPUs; 0 is unknown
 	asked       time.Time
 	trouble     string // what was logged last
 }
@@ -98,6 +99,5 @@ func (p *Poller) measure(ctx context.Context) (percent int, at time.Time, err er
 		}
 		p.allocatable, p.asked = allocatable, time.Now()
 	}
-	// In floats, since a quantity may be as large as it likes.
-	return int(min(100*float64(used)/float64(p.allocatable), 1e6)), at, nil
+	return int(math.Round(min(100*used/p.allocatable, 1e6))), at, nil // a quantity may be as large as it likes
 }

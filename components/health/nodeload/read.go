@@ -19,8 +19,8 @@ import (
 // maxAnswer is more than a Node with all its images takes.
 const maxAnswer = 8 << 20
 
-// readAllocatable returns thousandths of a CPU, at least 1.
-func (p *Poller) readAllocatable(ctx context.Context) (int64, error) {
+// readAllocatable returns CPUs, more than 0.
+func (p *Poller) readAllocatable(ctx context.Context) (float64, error) {
 	var node struct {
 		Status struct {
 			Allocatable struct {
@@ -31,15 +31,15 @@ func (p *Poller) readAllocatable(ctx context.Context) (int64, error) {
 	if err := p.get(ctx, &node, "nodes", "api/v1/nodes"); err != nil {
 		return 0, err
 	}
-	cpu := node.Status.Allocatable.CPU.MilliValue()
+	cpu := node.Status.Allocatable.CPU.AsApproximateFloat64()
 	if cpu <= 0 {
 		return 0, fmt.Errorf("node %s has no allocatable cpu", p.cfg.Node)
 	}
 	return cpu, nil
 }
 
-// readUse returns thousandths of a CPU, and when they were used.
-func (p *Poller) readUse(ctx context.Context) (int64, time.Time, error) {
+// readUse returns CPUs, and when they were used.
+func (p *Poller) readUse(ctx context.Context) (float64, time.Time, error) {
 	var metrics struct {
 		Timestamp time.Time `json:"timestamp"`
 		Usage     struct {
@@ -52,7 +52,7 @@ func (p *Poller) readUse(ctx context.Context) (int64, time.Time, error) {
 	if metrics.Usage.CPU == nil || metrics.Usage.CPU.Sign() < 0 {
 		return 0, time.Time{}, fmt.Errorf("the metrics of node %s do not say how much cpu is used", p.cfg.Node)
 	}
-	return metrics.Usage.CPU.MilliValue(), metrics.Timestamp, nil
+	return metrics.Usage.CPU.AsApproximateFloat64(), metrics.Timestamp, nil
 }
 
 // get reads the object of that resource which has the node's name.
