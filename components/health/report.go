@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +24,7 @@ func report(n *healthapi.Node, now time.Time) (code int, body string) {
 		code = http.StatusPreconditionFailed
 	}
 	if !n.API.Connected {
-		lines = append(lines[:len(lines):len(lines)], away(n, now))
+		lines = append(slices.Clip(lines), away(n, now))
 	}
 	return code, strings.Join(lines, "\n") + "\n"
 }

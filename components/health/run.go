@@ -22,13 +22,6 @@ import (
 // shutdownGrace is plenty: streams end at once, all else is answered at once.
 const shutdownGrace = 3 * time.Second
 
-// watcher is the view of the node, and what keeps it up to date.
-type watcher interface {
-	healthapi.Source
-	Run(ctx context.Context)
-	SetLoad(l *healthapi.Load)
-}
-
 // run serves until ctx is done.
 func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	adoptKlog(log)

@@ -3,6 +3,7 @@ package nodeload
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"net/http"
@@ -15,6 +16,14 @@ import (
 // allocatableFor is how long the node's allocatable CPU is believed: it hardly
 // ever changes, and asking for it is a request of its own.
 const allocatableFor = 10 * time.Minute
+
+// believed is how long a measurement stands while nobody answers. An older one
+// says nothing of now, and a node whose API server is away for long must not
+// hold its pods back for that.
+const believed = time.Minute
+
+// errNoAnswer is when the API server is away, as opposed to one that refuses.
+var errNoAnswer = errors.New("the API server does not answer")
 
 // patience bounds a look at the load, unless the period is shorter.
 const patience = 10 * time.Second
@@ -36,10 +45,13 @@ type Poller struct {
 
 	allocatable float64 // in CPUs; 0 is unknown
 	asked       time.Time
-	trouble     string // what was logged last
+	last        healthapi.Load
+	measured    time.Time // when last was made, on our clock
+	trouble     string    // what was logged last
 }
 
-// New tells every look at the load, good or bad.
+// New tells every look at the load: a measurement, why there is none, or nil
+// when nobody answers for so long that nothing is known.
 func New(cfg Config, tell func(*healthapi.Load), log *slog.Logger) *Poller {
 	return &Poller{cfg: cfg, tell: tell, log: log}
 }
@@ -49,11 +61,11 @@ func (p *Poller) Run(ctx context.Context) {
 	tick := time.NewTicker(p.cfg.Period)
 	defer tick.Stop()
 	for {
-		load := p.look(ctx)
+		load, err := p.look(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		p.note(load)
+		p.note(err)
 		p.tell(load)
 		select {
 		case <-tick.C:
@@ -64,26 +76,37 @@ func (p *Poller) Run(ctx context.Context) {
 }
 
 // note logs when the load becomes unknown, for another reason than before, and known again.
-func (p *Poller) note(load *healthapi.Load) {
-	switch {
-	case load.Error != "" && load.Error != p.trouble:
-		p.log.Warn("node load is unknown", "err", load.Error)
-	case load.Error == "" && p.trouble != "":
-		p.log.Info("node load is known again", "cpuPercent", load.CPU)
+func (p *Poller) note(err error) {
+	trouble := ""
+	if err != nil {
+		trouble = err.Error()
 	}
-	p.trouble = load.Error
+	switch {
+	case trouble != "" && trouble != p.trouble:
+		p.log.Warn("node load is unknown", "err", err)
+	case trouble == "" && p.trouble != "":
+		p.log.Info("node load is known again", "cpuPercent", p.last.CPU)
+	}
+	p.trouble = trouble
 }
 
-// look never fails: what goes wrong is part of the answer.
-func (p *Poller) look(ctx context.Context) *healthapi.Load {
+// look returns what to tell, and what went wrong.
+func (p *Poller) look(ctx context.Context) (*healthapi.Load, error) {
 	ctx, cancel := context.WithTimeout(ctx, min(p.cfg.Period, patience))
 	defer cancel()
-	load := &healthapi.Load{Threshold: p.cfg.Threshold}
-	var err error
-	if load.CPU, load.At, err = p.measure(ctx); err != nil {
-		return &healthapi.Load{Threshold: p.cfg.Threshold, Error: "node load: " + err.Error()}
+	percent, at, err := p.measure(ctx)
+	switch {
+	case err == nil:
+		p.last, p.measured = healthapi.Load{CPU: percent, Threshold: p.cfg.Threshold, At: at}, time.Now()
+		return new(p.last), nil
+	case !errors.Is(err, errNoAnswer):
+		p.measured = time.Time{}
+		return &healthapi.Load{Threshold: p.cfg.Threshold, Error: "node load: " + err.Error()}, err
+	case time.Since(p.measured) < believed:
+		return new(p.last), err
+	default:
+		return nil, err
 	}
-	return load
 }
 
 // measure returns the use of CPU in percent of what is allocatable, and when it was used.

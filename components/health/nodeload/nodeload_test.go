@@ -52,7 +52,11 @@ func look(t *testing.T, answers map[string]answer) *healthapi.Load {
 		t.Fatal(err)
 	}
 	p := New(Config{Node: "n1", Threshold: 80, Period: 10 * time.Second, BaseURL: base, Client: srv.Client()}, nil, nil)
-	return p.look(t.Context())
+	load, err := p.look(t.Context())
+	if load == nil || (load.Error == "") != (err == nil) {
+		t.Fatalf("%+v, %v", load, err)
+	}
+	return load
 }
 
 func TestLoad(t *testing.T) {
@@ -109,6 +113,7 @@ type api struct {
 	asked   []string
 	trouble error
 	hangs   bool
+	refuses bool
 }
 
 func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -121,6 +126,9 @@ func (a *api) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if a.trouble != nil {
 		return nil, a.trouble
+	}
+	if a.refuses {
+		return &http.Response{StatusCode: 403, Body: http.NoBody}, nil
 	}
 	body := oneCPU
 	if r.URL.Path == pathNode {
@@ -141,17 +149,17 @@ func (a *api) count(path string) (n int) {
 }
 
 // start polls every 10 s until the test ends.
-func start(t *testing.T, a *api) (told func() []healthapi.Load, log *bytes.Buffer) {
+func start(t *testing.T, a *api) (told func() []*healthapi.Load, log *bytes.Buffer) {
 	t.Helper()
 	var mu sync.Mutex
-	var all []healthapi.Load
+	var all []*healthapi.Load
 	log = &bytes.Buffer{}
 	p := New(Config{Node: "n1", Threshold: 80, Period: 10 * time.Second, BaseURL: &url.URL{Scheme: "http", Host: "api"}, Client: &http.Client{Transport: a}},
-		func(l *healthapi.Load) { mu.Lock(); defer mu.Unlock(); all = append(all, *l) }, slog.New(slog.NewTextHandler(log, nil)))
+		func(l *healthapi.Load) { mu.Lock(); defer mu.Unlock(); all = append(all, l) }, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan struct{})
 	go func() { p.Run(t.Context()); close(done) }()
 	t.Cleanup(func() { <-done })
-	return func() []healthapi.Load {
+	return func() []*healthapi.Load {
 		synctest.Wait()
 		mu.Lock()
 		defer mu.Unlock()
@@ -177,35 +185,59 @@ func TestTheAllocatableCPUIsAskedForRarely(t *testing.T) {
 	})
 }
 
-func TestTroubleIsToldEveryTimeAndLoggedOnce(t *testing.T) {
+func TestWhileNobodyAnswersAMeasurementStandsForAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := &api{trouble: errors.New("connection refused")}
 		told, log := start(t, a)
-		time.Sleep(time.Minute)
-		got := told()
-		if len(got) != 7 || got[6].Error != "node load: the API server is unreachable: connection refused" || got[6] != got[5] || a.count(pathNode) > 0 {
-			t.Errorf("%+v", got)
+		is := func() *healthapi.Load { all := told(); return all[len(all)-1] }
+		set := func(trouble error, hangs bool) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.trouble, a.hangs = trouble, hangs
 		}
-		a.mu.Lock()
-		a.trouble = nil
-		a.mu.Unlock()
 		time.Sleep(time.Minute)
-		if got := told(); got[len(got)-1].Error != "" || got[len(got)-1].CPU != 50 {
-			t.Errorf("back again: %+v", got)
+		if is() != nil || len(told()) != 7 {
+			t.Errorf("never seen: %+v", told())
 		}
-		if s := log.String(); strings.Count(s, "node load is unknown") != 1 || strings.Count(s, "node load is known again") != 1 {
+		set(nil, false)
+		time.Sleep(10 * time.Second)
+		good := is()
+		if good == nil || good.CPU != 50 {
+			t.Fatalf("back again: %+v", good)
+		}
+		set(errors.New("connection reset"), false)
+		time.Sleep(believed - 10*time.Second)
+		if now := is(); now == nil || *now != *good {
+			t.Errorf("away for less than a minute: %+v", now)
+		}
+		set(nil, true)
+		time.Sleep(20 * time.Second)
+		if now := is(); now != nil {
+			t.Errorf("away for more than a minute: %+v", now)
+		}
+		if s := log.String(); strings.Count(s, "connection refused") != 1 || strings.Count(s, "connection reset") != 1 ||
+			strings.Count(s, "deadline exceeded") != 1 || strings.Count(s, "node load is known again") != 1 {
 			t.Errorf("log:\n%s", s)
 		}
 	})
 }
 
-func TestAnAPIServerThatHangsIsGivenUp(t *testing.T) {
+func TestARefusalEndsWhatWasBelieved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		told, _ := start(t, &api{hangs: true})
-		time.Sleep(patience)
-		if got := told(); len(got) != 1 || got[0].Error != "node load: no answer to get nodes.metrics.k8s.io in time" {
+		a := &api{}
+		told, _ := start(t, a)
+		told()
+		for _, next := range []*api{{refuses: true}, {trouble: errors.New("connection refused")}} {
+			a.mu.Lock()
+			a.refuses, a.trouble = next.refuses, next.trouble
+			a.mu.Unlock()
+			time.Sleep(10 * time.Second)
+			told()
+		}
+		got := told()
+		if len(got) != 3 || got[0].CPU != 50 || got[1].Error == "" || got[2] != nil {
 			t.Errorf("%+v", got)
 		}
 	})

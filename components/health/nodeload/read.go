@@ -67,15 +67,12 @@ func (p *Poller) get(ctx context.Context, into any, resource, path string) error
 		if inner, ok := errors.AsType[*url.Error](err); ok {
 			err = inner.Err // the address says nothing new
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("no answer to get %s in time", resource)
-		}
-		return fmt.Errorf("the API server is unreachable: %w", err)
+		return fmt.Errorf("get %s: %w: %w", resource, errNoAnswer, err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read %s %s: %w", resource, p.cfg.Node, err)
+		return fmt.Errorf("get %s: %w in full: %w", resource, errNoAnswer, err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return p.refusal(resource, resp.StatusCode, body)
