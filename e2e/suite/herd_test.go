@@ -29,8 +29,12 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
-// giveUp is enough to see a herd without a lock trample itself.
-const giveUp = 100 * time.Second
+const (
+	// giveUp is enough to see a herd without a lock trample itself.
+	giveUp = 100 * time.Second
+	// enough is more than any herd needs that does not.
+	enough = 5 * time.Minute
+)
 
 func TestHerdWithoutALockFightsAndIsRestarted(t *testing.T) {
 	suite.Test(t, features.New("24 pods of 3 CPU-seconds, no init container").
@@ -39,23 +43,38 @@ func TestHerdWithoutALockFightsAndIsRestarted(t *testing.T) {
 }
 
 func TestHerdWithALockStartsOneAfterAnother(t *testing.T) {
-	suite.Test(t, suite.withLock("24 pods of 3 CPU-seconds, one slot", "4s").
-		Assess("land on a fresh node and start in order", suite.lands("herd.yaml", "fixed", 5*time.Minute)).
+	suite.Test(t, suite.withLock("herd.yaml", "fixed").
+		Assess("land on a fresh node and start in order", suite.lands("herd.yaml", "fixed", enough, inOrder)).
 		Assess("and an operator can ask who did", suite.status).
 		Feature())
 }
 
 func TestLightPodsStartASecondApart(t *testing.T) {
-	suite.Test(t, suite.withLock("40 light pods, one slot of a second", "1s").
-		Assess("land on a fresh node and are paced", suite.lands("light.yaml", "paced", 5*time.Minute)).
+	suite.Test(t, suite.withLock("light.yaml", "paced").
+		Assess("land on a fresh node and are paced", suite.lands("light.yaml", "paced", enough, inOrder)).
 		Feature())
 }
 
-// withLock is a feature with the chart installed: one slot, and its lease.
-func (r *runner) withLock(name, lease string) *features.FeatureBuilder {
-	return features.New(name).
+// scenario reads a committed scenario and one of its policies.
+func (r *runner) scenario(t *testing.T, file, policy string) (*spec.Scenario, spec.Policy) {
+	t.Helper()
+	s, err := spec.ReadFile(filepath.Join(r.root, "scenarios", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policies, err := s.Select(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, policies[0]
+}
+
+// withLock is a feature with the chart installed as a policy of a scenario wants it.
+func (r *runner) withLock(file, policy string) *features.FeatureBuilder {
+	return features.New(file+", policy "+policy).
 		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			r.install(ctx, t, map[string]any{"locks": 1, "lease": lease})
+			_, p := r.scenario(t, file, policy)
+			r.install(ctx, t, p.Lock)
 			return ctx
 		}).
 		Teardown(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
@@ -64,35 +83,42 @@ func (r *runner) withLock(name, lease string) *features.FeatureBuilder {
 		})
 }
 
-// lands runs a scenario's herd on a fresh worker and holds it to what the scenario expects.
-func (r *runner) lands(file, policyName string, limit time.Duration) features.Func {
+// check is one more thing to hold a run to, while its pods are still there.
+type check func(ctx context.Context, t *testing.T, r *runner, namespace string, run *record.Run)
+
+// lands runs a scenario's herd on a fresh worker and holds it to what the scenario expects, and to more.
+func (r *runner) lands(file, policy string, limit time.Duration, more ...check) features.Func {
 	return func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-		s, err := spec.ReadFile(filepath.Join(r.root, "scenarios", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		policies, err := s.Select(policyName)
-		if err != nil {
-			t.Fatal(err)
-		}
-		herd := r.herd
-		herd.Done = func(ctx context.Context, namespace string, run *record.Run) {
-			r.judge(ctx, t, s, namespace, run)
-			if t.Failed() {
-				r.dump(ctx, t, namespace)
-			}
-		}
-		if _, err := herd.Run(ctx, r.cluster, s, policies[0], limit); err != nil {
-			r.dump(ctx, t)
-			t.Fatal(err)
-		}
+		s, p := r.scenario(t, file, policy)
+		r.land(ctx, t, s, p, limit, r.herd, more...)
 		return ctx
 	}
 }
 
+// land runs a herd and holds it to what is expected.
+func (r *runner) land(ctx context.Context, t *testing.T, s *spec.Scenario, p spec.Policy, limit time.Duration, herd kind.Herd, more ...check) {
+	t.Helper()
+	herd.Done = func(ctx context.Context, namespace string, run *record.Run) {
+		r.judge(ctx, t, s, run)
+		for _, c := range more {
+			c(ctx, t, r, namespace, run)
+		}
+		if t.Failed() {
+			r.dump(ctx, t, namespace)
+		}
+	}
+	if _, err := herd.Run(ctx, r.cluster, s, p, limit); err != nil {
+		r.dump(ctx, t)
+		t.Fatal(err)
+	}
+}
+
 // judge checks a run and leaves its report beside the artifacts.
-func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, namespace string, run *record.Run) {
+func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, run *record.Run) {
 	result := &record.Result{Version: 1, Made: run.Appeared, On: kind.On, Scenario: s, Machine: machine.Describe("worker of a kind cluster")}
+	if run.Policy.Expect.Ratio != nil || run.Policy.Only[kind.On].Ratio != nil {
+		result.Bound = r.bound
+	}
 	outcome := result.Add(run)
 	for _, c := range outcome.Checks {
 		if c.Holds {
@@ -100,9 +126,6 @@ func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, name
 		} else {
 			t.Error(c)
 		}
-	}
-	if run.Policy.Lock != nil {
-		r.checkAgainstStatus(ctx, t, namespace, run)
 	}
 	dir := folder(t)
 	if err := result.Write(dir); err != nil {
@@ -124,10 +147,11 @@ const (
 	kubeletSwaps   = 2 * time.Second
 )
 
-// checkAgainstStatus holds the lock's own record against what the kubelet says:
-// each init container ended soon after its grant and not before, and each
-// application started after it, in the order of the grants.
-func (r *runner) checkAgainstStatus(ctx context.Context, t *testing.T, namespace string, run *record.Run) {
+// inOrder holds the lock's own record against what the kubelet says, where
+// leases alone pace one slot: each init container ended soon after its grant and
+// not before, each application started after it, in the order of the grants,
+// and every grant lasted as long as its lease.
+func inOrder(ctx context.Context, t *testing.T, r *runner, namespace string, run *record.Run) {
 	state, err := r.herd.Lock.State(ctx, r.cluster)
 	if err != nil {
 		t.Fatal(err)
@@ -135,6 +159,11 @@ func (r *runner) checkAgainstStatus(ctx context.Context, t *testing.T, namespace
 	pods, err := r.cluster.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, e := range state.Recent {
+		if e.Ended != "lease" {
+			t.Errorf("the grant of %s ended by %q, want its lease alone", e.Pod, e.Ended)
+		}
 	}
 	grants := granted(state)
 	if len(grants) != len(run.Pods) {
@@ -196,7 +225,7 @@ func (r *runner) status(ctx context.Context, t *testing.T, cfg *envconf.Config) 
 	if err := client.Resources().ExecInPod(ctx, namespace, pods.Items[0].Name, "lock", []string{"/lock", "status"}, &stdout, &stderr); err != nil {
 		t.Fatalf("lock status: %v: %s", err, stderr.String())
 	}
-	if out := stdout.String(); !strings.Contains(out, "LIMIT  1 (fixed by --locks 1)") || !strings.Contains(out, "GATE   open") {
+	if out := stdout.String(); !strings.Contains(out, "LIMIT  1 (fixed by --locks 1)") || !strings.Contains(out, "GATE   open") || !strings.Contains(out, "HEALTH connected\n") {
 		t.Errorf("lock status printed\n%s", out)
 	}
 	return ctx

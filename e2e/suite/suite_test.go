@@ -26,6 +26,8 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/install"
 	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/kind"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 const (
@@ -40,6 +42,8 @@ type runner struct {
 	cluster *cluster.Cluster
 	root    string // of the project
 	herd    kind.Herd
+	bound   *record.Bound // of herd.yaml, once it was measured
+	cost    *cost
 }
 
 var suite = &runner{Environment: env.NewWithConfig(envconf.New())}
@@ -61,23 +65,25 @@ func (r *runner) up(ctx context.Context, cfg *envconf.Config) (context.Context, 
 		return ctx, err
 	}
 	cfg.WithKubeconfigFile(r.cluster.Kubeconfig)
-	return ctx, progress.Step(ctx, "build and load the images", func() error { return r.load(ctx) })
+	if err := progress.Step(ctx, "build and load the images", func() error { return r.load(ctx) }); err != nil {
+		return ctx, err
+	}
+	r.cost, err = count(ctx, r.cluster, r.root)
+	return ctx, err
 }
 
 func (r *runner) load(ctx context.Context) error {
 	var built []images.Image
-	for _, c := range []images.Component{
-		{Name: "lock", Package: "./components/lock", Tag: tag},
-		{Name: "init", Package: "./components/init", Tag: tag},
-		kind.AppImage(tag),
-	} {
+	refs := map[string]string{}
+	app := kind.AppImage(tag)
+	for _, c := range append(images.Product(tag), app) {
 		image, err := images.Build(ctx, c, images.Linux(runtime.GOARCH))
 		if err != nil {
 			return err
 		}
-		built = append(built, image)
+		built, refs[c.Name] = append(built, image), image.Ref
 	}
-	r.herd = kind.Herd{InitImage: built[1].Ref, AppImage: built[2].Ref, Lock: kind.Lock{
+	r.herd = kind.Herd{InitImage: refs["init"], AppImage: refs[app.Name], Lock: kind.Lock{
 		Namespace: namespace, Service: release, Port: 8888, Selector: "app.kubernetes.io/instance=" + release,
 	}}
 	return r.cluster.LoadImages(ctx, built...)
@@ -111,15 +117,15 @@ func folder(t *testing.T) string {
 	return dir
 }
 
-// install puts the chart into a namespace that enforces the strictest Pod Security level.
-func (r *runner) install(ctx context.Context, t *testing.T, values map[string]any) {
+// install puts the chart, with a policy's settings, into a namespace that enforces the strictest Pod Security level.
+func (r *runner) install(ctx context.Context, t *testing.T, lock *spec.Lock) {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace,
 		Labels: map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}}}
 	if _, err := r.cluster.Client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("make namespace %s: %v", namespace, err)
 	}
-	if _, err := install.Install(ctx, r.release(values)); err != nil {
+	if _, err := install.Install(ctx, r.release(lock)); err != nil {
 		r.dump(ctx, t)
 		t.Fatal(err)
 	}
@@ -132,11 +138,15 @@ func (r *runner) uninstall(ctx context.Context, t *testing.T) {
 	}
 }
 
-func (r *runner) release(lock map[string]any) install.Options {
-	return install.Options{
+// release is the chart's release with a policy's settings; nil is for its name alone.
+func (r *runner) release(lock *spec.Lock) install.Options {
+	o := install.Options{
 		Kubeconfig: r.cluster.Kubeconfig, Namespace: namespace, Release: release, Chart: filepath.Join(r.root, "chart"), Timeout: 2 * time.Minute,
-		Values: map[string]any{"image": map[string]any{"tag": tag, "pullPolicy": "Never"}, "lock": lock},
 	}
+	if lock != nil {
+		o.Values = kind.ChartValues(tag, lock)
+	}
+	return o
 }
 
 // dump leaves everything needed to understand a failure.

@@ -1,0 +1,91 @@
+//go:build e2e
+
+// A node that is not ready yet, and one that is rebooted.
+
+package suite
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/e2e-framework/pkg/envconf"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/cluster"
+	"github.com/pod-startup-lock/pod-startup-lock/e2e/progress"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+)
+
+func TestNobodyStartsBeforeTheDaemonSetsThatShouldRunHere(t *testing.T) {
+	suite.Test(t, suite.withLock("gate.yaml", "ready2").
+		Assess("land on a fresh node, wait for the slow one, and for none that is not meant for it", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			s, p := suite.scenario(t, "gate.yaml", "ready2")
+			herd := suite.herd
+			herd.During = suite.whyDoIWait
+			suite.land(ctx, t, s, p, enough, herd)
+			return ctx
+		}).
+		Feature())
+}
+
+func TestARebootedNodeIsStaggeredAgain(t *testing.T) {
+	suite.Test(t, suite.withLock("reboot.yaml", "ready2").
+		Assess("are Ready, lose their node for a moment, and start in order again", suite.lands("reboot.yaml", "ready2", enough)).
+		Feature())
+}
+
+// whyDoIWait holds the answers to each other that are given while a DaemonSet
+// keeps the gate closed: in the state, by lock status, and in the init
+// container's log.
+func (r *runner) whyDoIWait(ctx context.Context, c *cluster.Cluster, namespace string, _ *record.Log) error {
+	const slow = "slow"
+	var why string
+	var pod lockapi.Pod
+	err := r.until(ctx, time.Minute, func(s *lockapi.State) bool {
+		if s.Gate.Open || len(s.Queue) == 0 {
+			return false
+		}
+		why, pod = s.Queue[0].Reason, s.Queue[0].Pod
+		return strings.Contains(why, "DaemonSet "+namespace+"/"+slow+": ")
+	})
+	if err != nil {
+		return fmt.Errorf("no claim waits for the DaemonSet %s: %w", slow, err)
+	}
+	for _, elsewhere := range []string{"affinity", "taint"} {
+		if strings.Contains(why, elsewhere) {
+			return fmt.Errorf("a DaemonSet that is not meant for this node holds its pods up: %s", why)
+		}
+	}
+	progress.Note(ctx, "%s waits: %s", pod, why)
+	said := ""
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) && !strings.Contains(said, slow); time.Sleep(500 * time.Millisecond) {
+		if said, err = r.lastWord(ctx, pod); err != nil {
+			return err
+		}
+	}
+	if !strings.Contains(said, "the gate is closed: DaemonSet "+namespace+"/"+slow+": ") {
+		return fmt.Errorf("the log of %s says that it waits for %q, the lock says %q", pod, said, why)
+	}
+	return nil
+}
+
+// lastWord is the last reason for waiting in the log of a pod's init container.
+func (r *runner) lastWord(ctx context.Context, pod lockapi.Pod) (reason string, err error) {
+	log, err := r.cluster.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: "startup-lock"}).DoRaw(ctx)
+	if err != nil {
+		return "", fmt.Errorf("read the log of %s: %w", pod, err)
+	}
+	for lines := bufio.NewScanner(strings.NewReader(string(log))); lines.Scan(); {
+		var line struct{ Reason string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Reason != "" {
+			reason = line.Reason
+		}
+	}
+	return reason, nil
+}
