@@ -23,6 +23,9 @@ func (h lowered) Enabled(ctx context.Context, _ slog.Level) bool {
 }
 
 func (h lowered) Handle(ctx context.Context, r slog.Record) error {
+	if !h.Enabled(ctx, r.Level) {
+		return nil // klog does not ask before it reports an error
+	}
 	r.Level = slog.LevelDebug
 	return h.Handler.Handle(ctx, r)
 }
