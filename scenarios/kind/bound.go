@@ -33,6 +33,7 @@ func (h Herd) Bound(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, l
 	}
 	b.Idle = used / idleTime.Seconds()
 
+	h.Expected, h.During = nil, nil // they are about the herd with its work
 	// What the node does for a pod does not end when the pod is Ready.
 	var tail float64
 	var tailErr error

@@ -37,19 +37,25 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 	if err != nil {
 		return nil, err
 	}
+	pods := record.Pods(s, func(string) string { return newUID() })
+	health := newHealth(pods)
 	var lock *lock
 	if policy.Lock != nil {
+		url, silence, err := health.serve(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer silence()
 		state, err := os.MkdirTemp(n.dir, "state-")
 		if err != nil {
 			return nil, fmt.Errorf("make the lock's state folder: %w", err)
 		}
-		if lock, err = n.startLock(ctx, policy.Lock, addresses[s.Count()], state, filepath.Join(logs, "lock.log")); err != nil {
+		if lock, err = n.startLock(ctx, policy.Lock, addresses[s.Count()], url, state, filepath.Join(logs, "lock.log")); err != nil {
 			return nil, err
 		}
 		defer lock.process.Stop(time.Second)
 	}
 
-	pods := record.Pods(s, func(string) string { return newUID() })
 	appeared := time.Now()
 	log := record.NewLog(On, s, policy, pods, appeared)
 	shown := n.opts.Progress.Follow(live.Title(s, policy), horizon(s, policy, limit), func() *record.Run { return log.Snapshot(time.Now()) })
@@ -60,11 +66,12 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 	group, herd := errgroup.WithContext(herd)
 	ready := make(chan struct{}, 1)
 	for i := range pods {
-		pod := n.pod(s, policy, lock, i, pods[i], addresses[i], filepath.Join(logs, pods[i].Name+".log"))
+		pod := n.pod(s, policy, lock, health, i, pods[i], addresses[i], filepath.Join(logs, pods[i].Name+".log"))
 		tell := pod.Tell
 		pod.Tell = func(what record.What, note string) {
 			tell(what, note)
 			log.Add(i, time.Now(), what, note)
+			health.happens(pods[i].UID, what)
 			if what == record.Ready && log.AllReady((*record.Pod).Sound) {
 				select {
 				case ready <- struct{}{}:
@@ -108,14 +115,14 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 
 // horizon is about how long the run may take, for the scale of the live view.
 func horizon(s *spec.Scenario, policy spec.Policy, limit time.Duration) time.Duration {
-	if policy.Lock == nil {
+	if policy.Lock == nil || policy.Lock.Early() {
 		return min(limit, time.Minute+s.CPU())
 	}
 	return time.Duration(s.Count()/policy.Lock.Locks+1) * policy.Lock.Lease.Std()
 }
 
 // pod is the pod with that index, as the kubelet sees it.
-func (n *Node) pod(s *spec.Scenario, policy spec.Policy, lock *lock, i int, p record.Pod, address, logFile string) *kubelet.Pod {
+func (n *Node) pod(s *spec.Scenario, policy spec.Policy, lock *lock, health *health, i int, p record.Pod, address, logFile string) *kubelet.Pod {
 	group := groupOf(s, i)
 	var app *process
 	pod := &kubelet.Pod{
@@ -140,7 +147,9 @@ func (n *Node) pod(s *spec.Scenario, policy spec.Policy, lock *lock, i int, p re
 	}
 	if lock != nil {
 		host, port, _ := net.SplitHostPort(lock.address)
+		pod.Passed = func() { health.passes(p.UID) }
 		pod.Init = func() (kubelet.Container, error) {
+			health.begins(p.UID)
 			env := []string{"POD_NAMESPACE=" + namespace, "POD_NAME=" + p.Name, "POD_UID=" + p.UID}
 			args := []string{"--host", host, "--port", port, "--duration", policy.Lock.Lease.String()}
 			if group.Weight != 1 {

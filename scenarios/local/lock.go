@@ -25,14 +25,21 @@ type lock struct {
 	logFile string
 }
 
-// startLock starts a lock and waits until it serves.
-func (n *Node) startLock(ctx context.Context, set *spec.Lock, address, state, logFile string) (*lock, error) {
+// startLock starts a lock and waits until it serves. With a release policy it
+// listens to the health at that address.
+func (n *Node) startLock(ctx context.Context, set *spec.Lock, address, health, state, logFile string) (*lock, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("start the lock: %w", err)
 	}
-	p, err := n.launcher.start(logFile, nil, n.programs.lock, "--host", host, "--port", port,
-		"--locks", strconv.Itoa(set.Locks), "--timeout", set.Lease.String(), "--state-dir", state, "--log-format", "json")
+	args := []string{
+		"--host", host, "--port", port, "--locks", strconv.Itoa(set.Locks), "--timeout", set.Lease.String(),
+		"--state-dir", state, "--log-format", "json",
+	}
+	if set.Early() {
+		args = append(args, "--health", health, "--release-on", string(set.ReleaseOn))
+	}
+	p, err := n.launcher.start(logFile, nil, n.programs.lock, args...)
 	if err != nil {
 		return nil, fmt.Errorf("start the lock: %w", err)
 	}

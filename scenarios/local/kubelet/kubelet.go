@@ -33,6 +33,8 @@ type Container interface {
 type Pod struct {
 	// Init starts the init container; nil is a pod without one.
 	Init func() (Container, error)
+	// Passed is told that the init container has ended well; nil is told nothing.
+	Passed func()
 	// App starts the application.
 	App func() (Container, error)
 	// Probe makes one HTTP check of the application; an error is a failure.
@@ -52,6 +54,9 @@ func (p *Pod) Run(ctx context.Context) error {
 	if p.Init != nil {
 		if err := p.initialize(ctx); err != nil || ctx.Err() != nil {
 			return err
+		}
+		if p.Passed != nil {
+			p.Passed()
 		}
 	}
 	var delay backOff

@@ -208,10 +208,11 @@ func TestInitContainerRunsOnceAndFirst(t *testing.T) {
 		inits := 0
 		w.run(&Pod{
 			Init:   func() (Container, error) { inits++; return newFake(7*time.Second, nil), nil },
+			Passed: func() { w.tell("passed", "") },
 			App:    w.app(time.Hour),
 			Probes: probes(),
 		}, 30*time.Second)
-		w.expect("7 started", "22 stopped liveness probe failed 2 times", "22 started")
+		w.expect("7 passed", "7 started", "22 stopped liveness probe failed 2 times", "22 started")
 		if inits != 1 {
 			t.Errorf("the init container ran %d times: a restart of the application must not repeat it", inits)
 		}
