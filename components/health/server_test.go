@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -176,46 +177,102 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+// one is a listener with one connection, without a network.
+type one struct {
+	conn chan net.Conn
+	done chan struct{}
+}
+
+func (l one) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conn:
+		return c, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l one) Close() error { close(l.done); return nil }
+func (one) Addr() net.Addr { return &net.UnixAddr{Name: "pipe"} }
+
 func TestAStreamOutlivesTheTimeForARequest(t *testing.T) {
 	t.Parallel()
-	v := newView(healthy())
-	registry := prometheus.NewRegistry()
-	s := newServer(v, registry, newMetrics(registry))
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	srv.Config.RegisterOnShutdown(s.Close)
-	defer s.Close()
-	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	answers := bufio.NewReader(conn)
-	// A quick request first: what bounds it must not bound the stream on the same connection.
-	if _, err := io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: h\r\n\r\nGET /v1/watch HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(answers, nil)
-	if err != nil || resp.StatusCode != 200 {
-		t.Fatal(resp, err)
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	resp, err = http.ReadResponse(answers, nil)
-	if err != nil || resp.Header.Get("Content-Type") != "application/x-ndjson" {
-		t.Fatal(resp, err)
-	}
-	lines := bufio.NewReader(resp.Body)
-	for _, want := range []string{`"node":{"name":"n1"`, `"pod":{"namespace":"shop"`} {
-		if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, want) {
-			t.Fatalf("%q, %v", line, err)
+	synctest.Test(t, func(t *testing.T) {
+		v := newView(healthy())
+		registry := prometheus.NewRegistry()
+		s := newServer(v, registry, newMetrics(registry))
+		l := one{make(chan net.Conn, 1), make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() {
+			served <- daemon.Serve(ctx, l, daemon.NewServer(s, slog.New(slog.DiscardHandler)), time.Second)
+		}()
+		conn, server := net.Pipe()
+		l.conn <- server
+
+		// A quick request first: what bounds it must not bound the stream on the same connection.
+		answers := bufio.NewReader(conn)
+		next := func(path string) *http.Response {
+			if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(answers, nil)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatal(resp, err)
+			}
+			return resp
 		}
-		next := healthy()
-		next.Pods = []healthapi.Pod{{Namespace: "shop", Name: "cart", UID: "1", State: healthapi.PodReady}}
-		v.set(next)
-	}
-	if body := ask(s, "GET", "/metrics").Body.String(); !strings.Contains(body, "streams_open 1") {
-		t.Errorf("an open stream does not show:\n%s", body)
-	}
+		_, _ = io.Copy(io.Discard, next("/livez").Body)
+		lines := bufio.NewReader(next("/v1/watch").Body)
+		read := func(want string) {
+			if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, want) {
+				t.Fatalf("%q, %v, want %s", line, err, want)
+			}
+		}
+		read(`"node":{"name":"n1"`)
+		for range 100 {
+			read(`{"at":`)
+		}
+		changed := healthy()
+		changed.Pods = []healthapi.Pod{{Namespace: "shop", Name: "cart", UID: "1", State: healthapi.PodReady}}
+		v.set(changed)
+		read(`"pod":{"namespace":"shop"`)
+		if body := ask(s, "GET", "/metrics").Body.String(); !strings.Contains(body, "streams_open 1") {
+			t.Errorf("an open stream does not show:\n%s", body)
+		}
+		stop()
+		s.Close()
+		_, _ = io.Copy(io.Discard, lines)
+		_ = conn.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestABodyThatNeverComesIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := one{make(chan net.Conn, 1), make(chan struct{})}
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() {
+			served <- daemon.Serve(ctx, l, daemon.NewServer(newTestServer(t, healthy()), slog.New(slog.DiscardHandler)), time.Second)
+		}()
+		conn, server := net.Pipe()
+		l.conn <- server
+		began := time.Now()
+		if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); err != nil || time.Since(began) > 2*requestTimeout {
+			t.Errorf("%v, the connection was kept for %s", err, time.Since(began))
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestStreamsAreBounded(t *testing.T) {
