@@ -84,6 +84,7 @@ func TestBadInputExits2AndNamesEveryProblem(t *testing.T) {
 		},
 		"a broken file":       {[]string{"run", broken, "--on", "local"}, []string{"broken.yaml:2", "broken.yaml:3", "broken.yaml:4", "broken.yaml:5"}},
 		"a file not there":    {[]string{"run", "nope.yaml", "--on", "local"}, []string{"nope.yaml"}},
+		"another place":       {[]string{"run", "reboot", "--on", "local"}, []string{"--on local: the scenario reboot runs on kind only"}},
 		"report of what":      {[]string{"report"}, []string{"want one folder"}},
 		"report of nothing":   {[]string{"report", t.TempDir()}, []string{"read result"}},
 		"two scenarios":       {[]string{"run", "--on", "local", "herd", "light"}, []string{"not 2"}},
@@ -107,7 +108,7 @@ func TestBadInputExits2AndNamesEveryProblem(t *testing.T) {
 
 func TestList(t *testing.T) {
 	out, _, code := app(t, "list")
-	for _, want := range []string{"herd ", "light ", "(policies: none, fixed, ready2, ready3)"} {
+	for _, want := range []string{"herd ", "light ", "(policies: none, fixed, ready2, ready3)", "(policies: ready1; on kind only)"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("code %d, lacks %q:\n%s", code, want, out)
 		}

@@ -113,7 +113,11 @@ func list(out io.Writer) error {
 		for _, p := range s.Policies {
 			policies = append(policies, p.Name)
 		}
-		fmt.Fprintf(table, "%s\t%s\t(policies: %s)\n", s.Name, s.Description, strings.Join(policies, ", "))
+		where := ""
+		if len(s.On) > 0 {
+			where = "; on " + strings.Join(s.On, " and ") + " only"
+		}
+		fmt.Fprintf(table, "%s\t%s\t(policies: %s%s)\n", s.Name, s.Description, strings.Join(policies, ", "), where)
 	}
 	return table.Flush()
 }

@@ -49,7 +49,7 @@ func judge(e spec.Expect, s Summary) []Check {
 	check("order inversions", e.Inversions, float64(s.Inversions), "")
 	check("ratio to the node bound", e.Ratio, value(s.Ratio), "")
 	check("shortest time between two starts", e.Spacing, value(s.Spacing), " s")
-	check("DaemonSets Ready before the first grant by", e.Gate, value(s.Gate), " s")
+	check("first grant after the node's DaemonSets", e.Gate, value(s.Gate), " s")
 	return checks
 }
 

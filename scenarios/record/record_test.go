@@ -472,6 +472,13 @@ func TestJudge(t *testing.T) {
 		"what was not measured does not hold": {
 			spec.Expect{Ratio: &spec.Range{Most: f(2)}}, record.Summary{}, []string{"ratio to the node bound: expected at most 2, measured nothing"},
 		},
+		"beside faults, behind the gate": {
+			spec.Expect{Healthy: &spec.Range{Least: f(2), Most: f(2)}, Gate: &spec.Range{Least: f(0)}}, record.Summary{Pods: 3, Healthy: 2, Gate: f(0)}, nil,
+		},
+		"through the gate": {
+			spec.Expect{Gate: &spec.Range{Least: f(0)}}, record.Summary{Gate: f(-16.5)},
+			[]string{"first grant after the node's DaemonSets: expected at least 0 s, measured -16.5 s"},
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

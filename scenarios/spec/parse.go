@@ -118,7 +118,7 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		field{"policies", true, func(n *yaml.Node) { policies = n }},
 	)
 	if kindOnly != nil && s.RunsOn(OnLocal) {
-		r.problem(kindOnly, "only pods of a cluster have daemonSets, reboots and faults: say on: [%s]", OnKind)
+		r.problem(kindOnly, "daemonSets, reboot and fault are for a cluster only: say on: [%s]", OnKind)
 	}
 	if policies != nil { // after the pods, because "ready: all" needs their number
 		names := map[string]bool{}

@@ -89,6 +89,57 @@ func TestParse(t *testing.T) {
 	}
 }
 
+const rough = `name: rough
+on: [kind]
+node: {cores: 2}
+daemonSets:
+  - {name: slow, readyAfter: 20s}
+  - {name: far, elsewhere: affinity}
+  - {name: kept-off, elsewhere: taint}
+pods:
+  - {name: bad, count: 3, fault: crash-loop, startup: {cpu: 5s}}
+  - {name: good, count: 2, startup: {cpu: 1s}}
+reboot: true
+policies:
+  - name: one
+    lock: {locks: 1, lease: 20s}
+    expect: {healthy: all, ready: {most: 2}, gate: {least: 0}}
+`
+
+func TestParseWhatOnlyAClusterHas(t *testing.T) {
+	t.Parallel()
+	s, err := spec.Parse("rough.yaml", []byte(rough))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(v float64) *float64 { return &v }
+	second := spec.Duration(time.Second)
+	want := &spec.Scenario{
+		Name: "rough", On: []string{"kind"}, Node: spec.Node{Cores: 2}, Reboot: true,
+		DaemonSets: []spec.DaemonSet{
+			{Name: "slow", ReadyAfter: 20 * second}, {Name: "far", Elsewhere: spec.ByAffinity}, {Name: "kept-off", Elsewhere: spec.ByTaint},
+		},
+		Pods: []spec.Group{
+			{Name: "bad", Count: 3, Weight: 1, Fault: spec.CrashLoop, Startup: spec.Startup{CPU: 5 * second}},
+			{Name: "good", Count: 2, Weight: 1, Startup: spec.Startup{CPU: second}},
+		},
+		Policies: []spec.Policy{{
+			Name: "one", Lock: &spec.Lock{Locks: 1, Lease: 20 * second, ReleaseOn: lockapi.ReleaseOnTimeout},
+			Expect: spec.Expect{Healthy: &spec.Range{Least: f(2), Most: f(2)}, Ready: &spec.Range{Most: f(2)}, Gate: &spec.Range{Least: f(0)}},
+		}},
+	}
+	if !reflect.DeepEqual(s, want) {
+		t.Errorf("got  %+v\nwant %+v", s, want)
+	}
+	if s.RunsOn("local") || !s.RunsOn("kind") || s.Count() != 5 || s.Healthy() != 2 || s.CPU() != 2*time.Second {
+		t.Errorf("on local %v, %d pods, %d healthy, %s", s.RunsOn("local"), s.Count(), s.Healthy(), s.CPU())
+	}
+	empty := s.WithoutWork()
+	if len(empty.Pods) != 1 || empty.Pods[0].Name != "good" || len(empty.DaemonSets) > 0 || empty.Reboot || !s.Reboot {
+		t.Errorf("without work: %+v", empty)
+	}
+}
+
 func TestCommittedScenariosAreGood(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../*.yaml")
@@ -113,10 +164,27 @@ func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
 		}
 		return strings.Replace(good, old, with, 1)
 	}
+	harm := func(old, with string) string {
+		if !strings.Contains(rough, old) {
+			t.Fatalf("%q is not in the rough scenario", old)
+		}
+		return strings.Replace(rough, old, with, 1)
+	}
 	tests := map[string]struct {
 		yaml string
 		want []string
 	}{
+		"elsewhere where":   {harm("affinity", "moon"), []string{`x.yaml:6: daemonSets[1].elsewhere: "moon" is none of [affinity taint]`}},
+		"same DaemonSet":    {harm("name: far", "name: slow"), []string{"x.yaml:6: daemonSets[1]: one named slow is there already"}},
+		"odd fault":         {harm("crash-loop", "lazy"), []string{`x.yaml:9: pods[0].fault: "lazy" is none of [never-ready no-image crash-loop]`}},
+		"all faulty":        {harm("startup: {cpu: 1s}", "fault: no-image, startup: {}"), []string{"x.yaml:9: pods: all of them have a fault"}},
+		"odd reboot":        {harm("reboot: true", "reboot: twice"), []string{`x.yaml:11: reboot: "twice" is none of [true false]`}},
+		"anywhere":          {harm("on: [kind]", "on: [local, kind]"), []string{"daemonSets, reboot and fault are for a cluster only: say on: [kind]"}},
+		"by default":        {harm("on: [kind]\n", ""), []string{"say on: [kind]"}},
+		"on the moon":       {harm("on: [kind]", "on: [moon]"), []string{`x.yaml:2: on[0]: "moon" is none of [local kind]`}},
+		"nowhere":           {harm("on: [kind]", "on: []"), []string{"x.yaml:2: on: empty"}},
+		"too many healthy":  {harm("healthy: all", "healthy: 3"), []string{"x.yaml:15: policies[0].expect.healthy: 3 is more than the 2 pods"}},
+		"odd gate":          {harm("least: 0", "least: -1s"), []string{"x.yaml:15: policies[0].expect.gate.least", "negative"}},
 		"empty":             {"", []string{"x.yaml: empty"}},
 		"only a comment":    {"# hello\n", []string{"x.yaml: empty"}},
 		"not YAML":          {"a: [", []string{"x.yaml: not YAML"}},
@@ -250,6 +318,7 @@ func TestBytes(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
+	f.Add([]byte(rough))
 	for _, path := range []string{"../herd.yaml", "../light.yaml"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
