@@ -59,8 +59,7 @@ func source[L runtime.Object](c *cluster, list func(context.Context, metav1.List
 // put makes o, or makes it what it is now.
 func (c *cluster) put(o object) {
 	c.Helper()
-	gvk := kinds(resourceOf(o))
-	gvr := gvk.GroupVersion().WithResource(resourceOf(o))
+	gvr := groupVersion(resourceOf(o)).WithResource(resourceOf(o))
 	err := c.Tracker().Update(gvr, o.DeepCopyObject(), o.GetNamespace())
 	if err != nil {
 		err = c.Tracker().Create(gvr, o.DeepCopyObject(), o.GetNamespace())
@@ -72,7 +71,7 @@ func (c *cluster) put(o object) {
 
 func (c *cluster) remove(o object) {
 	c.Helper()
-	gvr := kinds(resourceOf(o)).GroupVersion().WithResource(resourceOf(o))
+	gvr := groupVersion(resourceOf(o)).WithResource(resourceOf(o))
 	if err := c.Tracker().Delete(gvr, o.GetNamespace(), o.GetName()); err != nil {
 		c.Fatal(err)
 	}

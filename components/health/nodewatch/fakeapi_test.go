@@ -1,4 +1,4 @@
-// An API server, as far as a nodewatch needs one: it lists and watches in JSON.
+// An API server, as far as a nodewatch needs one: it lists and watches.
 
 package nodewatch
 
@@ -15,14 +15,18 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
 
 type fakeAPI struct {
 	*httptest.Server
-	streams bool // it streams lists; otherwise it refuses to, as old servers do
+	modern bool // it streams lists, and speaks protobuf; otherwise it refuses to, as old servers do, and speaks JSON
 
 	mu       sync.Mutex
 	changed  chan struct{} // closed, and made anew, with every change
@@ -39,13 +43,14 @@ type fakeAPI struct {
 type change struct {
 	version  int
 	resource string
-	object   metav1.Object
-	line     []byte
+	what     apiwatch.EventType
+	object   object
+	ends     bool // the watch, as its time is over
 }
 
-func newFakeAPI(t *testing.T, streams bool) *fakeAPI {
+func newFakeAPI(t *testing.T, modern bool) *fakeAPI {
 	t.Helper()
-	f := &fakeAPI{streams: streams, changed: make(chan struct{}), version: 1, objects: map[string]map[string]object{}}
+	f := &fakeAPI{modern: modern, changed: make(chan struct{}), version: 1, objects: map[string]map[string]object{}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(func() {
 		f.CloseClientConnections()
@@ -56,16 +61,23 @@ func newFakeAPI(t *testing.T, streams bool) *fakeAPI {
 
 func (f *fakeAPI) config() *rest.Config { return &rest.Config{Host: f.URL, QPS: -1} }
 
-// kinds are those of the resources.
-func kinds(resource string) schema.GroupVersionKind {
+// empty is an object of a resource, and a list of them.
+func empty(resource string) (object, runtime.Object) {
 	switch resource {
 	case podsResource:
-		return corev1.SchemeGroupVersion.WithKind("Pod")
+		return &corev1.Pod{}, &corev1.PodList{}
 	case nodesResource:
-		return corev1.SchemeGroupVersion.WithKind("Node")
+		return &corev1.Node{}, &corev1.NodeList{}
 	default:
-		return appsv1.SchemeGroupVersion.WithKind("DaemonSet")
+		return &appsv1.DaemonSet{}, &appsv1.DaemonSetList{}
 	}
+}
+
+func groupVersion(resource string) schema.GroupVersion {
+	if resource == daemonSetsResource {
+		return appsv1.SchemeGroupVersion
+	}
+	return corev1.SchemeGroupVersion
 }
 
 func resourceOf(o object) string {
@@ -86,13 +98,12 @@ func (f *fakeAPI) put(all ...object) {
 	for _, o := range all {
 		resource := resourceOf(o)
 		o = o.DeepCopyObject().(object)
-		o.GetObjectKind().SetGroupVersionKind(kinds(resource))
-		what := "ADDED"
+		what := apiwatch.Added
 		if f.objects[resource] == nil {
 			f.objects[resource] = map[string]object{}
 		}
 		if _, ok := f.objects[resource][key(o).String()]; ok {
-			what = "MODIFIED"
+			what = apiwatch.Modified
 		}
 		f.objects[resource][key(o).String()] = o
 		f.note(what, resource, o)
@@ -105,15 +116,16 @@ func (f *fakeAPI) remove(o object) {
 	resource := resourceOf(o)
 	was := f.objects[resource][key(o).String()]
 	delete(f.objects[resource], key(o).String())
-	f.note("DELETED", resource, was.DeepCopyObject().(object))
+	f.note(apiwatch.Deleted, resource, was.DeepCopyObject().(object))
 }
 
-// bookmark tells all watches of pods how far they are, though no pod changed.
+// bookmark tells all watches of pods how far they are, though no pod changed,
+// and ends them.
 func (f *fakeAPI) bookmark() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.version++
-	f.log = append(f.log, change{version: f.version, resource: podsResource, line: bookmark(podsResource, f.version, false)})
+	f.log = append(f.log, change{version: f.version, resource: podsResource, what: apiwatch.Bookmark, object: bookmark(podsResource, f.version, false), ends: true})
 	f.wake()
 	return f.version
 }
@@ -148,10 +160,10 @@ func (f *fakeAPI) asked(prefix string) []string {
 }
 
 // note needs mu.
-func (f *fakeAPI) note(what, resource string, o object) {
+func (f *fakeAPI) note(what apiwatch.EventType, resource string, o object) {
 	f.version++
 	o.SetResourceVersion(strconv.Itoa(f.version))
-	f.log = append(f.log, change{f.version, resource, o, event(what, o)})
+	f.log = append(f.log, change{version: f.version, resource: resource, what: what, object: o})
 	f.wake()
 }
 
@@ -161,25 +173,17 @@ func (f *fakeAPI) wake() {
 	f.changed = make(chan struct{})
 }
 
-func event(what string, o any) []byte {
-	line, err := json.Marshal(map[string]any{"type": what, "object": o})
-	if err != nil {
-		panic(err)
-	}
-	return append(line, '\n')
-}
-
-func bookmark(resource string, version int, listed bool) []byte {
-	apiVersion, kind := kinds(resource).ToAPIVersionAndKind()
-	meta := map[string]any{"resourceVersion": strconv.Itoa(version)}
+func bookmark(resource string, version int, listed bool) object {
+	o, _ := empty(resource)
+	o.SetResourceVersion(strconv.Itoa(version))
 	if listed {
-		meta["annotations"] = map[string]string{metav1.InitialEventsAnnotationKey: "true"}
+		o.SetAnnotations(map[string]string{metav1.InitialEventsAnnotationKey: "true"})
 	}
-	return event("BOOKMARK", map[string]any{"kind": kind, "apiVersion": apiVersion, "metadata": meta})
+	return o
 }
 
-func failure(code int, reason metav1.StatusReason, message string) metav1.Status {
-	return metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
+func failure(code int, reason metav1.StatusReason, message string) *metav1.Status {
+	return &metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure,
 		Code: int32(code), Reason: reason, Message: message}
 }
 
@@ -199,7 +203,7 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.requests = append(f.requests, verb+" "+resource+"?"+r.URL.RawQuery)
 	down, refused, version, oldest := f.down, slices.Contains(f.refuses, verb+" "+resource), f.version, f.oldest
 	from := version
-	var list []object
+	var list []runtime.Object
 	for _, o := range f.objects[resource] {
 		if selected(q.Get("fieldSelector"), o) {
 			list = append(list, o)
@@ -213,25 +217,26 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case refused:
 		fail(w, http.StatusForbidden, metav1.StatusReasonForbidden, "no, you cannot "+verb+" "+resource)
 		return
-	case q.Get("sendInitialEvents") == "true" && !f.streams:
+	case q.Get("sendInitialEvents") == "true" && !f.modern:
 		fail(w, http.StatusUnprocessableEntity, metav1.StatusReasonInvalid, "sendInitialEvents: Forbidden")
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
+	encode, send := f.speak(w, resource)
 	if verb == "list" {
-		apiVersion, kind := kinds(resource).ToAPIVersionAndKind()
-		_ = json.NewEncoder(w).Encode(map[string]any{"kind": kind + "List", "apiVersion": apiVersion,
-			"metadata": map[string]any{"resourceVersion": strconv.Itoa(version)}, "items": list})
+		_, all := empty(resource)
+		_ = meta.SetList(all, list)
+		all.(metav1.ListInterface).SetResourceVersion(strconv.Itoa(version))
+		_, _ = w.Write(encode(all))
 		return
 	}
 	flush := http.NewResponseController(w).Flush
 	if q.Get("sendInitialEvents") == "true" {
 		for _, o := range list {
-			_, _ = w.Write(event("ADDED", o))
+			send(apiwatch.Added, o)
 		}
-		_, _ = w.Write(bookmark(resource, version, true))
+		send(apiwatch.Bookmark, bookmark(resource, version, true))
 	} else if from, _ = strconv.Atoi(q.Get("resourceVersion")); from < oldest {
-		_, _ = w.Write(event("ERROR", failure(http.StatusGone, metav1.StatusReasonExpired, "too old resource version")))
+		send(apiwatch.Error, failure(http.StatusGone, metav1.StatusReasonExpired, "too old resource version"))
 		return
 	}
 	for flush() == nil {
@@ -239,9 +244,12 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		log, changed := f.log, f.changed
 		f.mu.Unlock()
 		for _, c := range log {
-			if c.version > from && c.resource == resource && (c.object == nil || selected(q.Get("fieldSelector"), c.object)) {
-				_, _ = w.Write(c.line)
+			if c.version > from && c.resource == resource && (c.what == apiwatch.Bookmark || selected(q.Get("fieldSelector"), c.object)) {
+				send(c.what, c.object)
 				from = c.version
+				if c.ends {
+					return
+				}
 			}
 		}
 		if flush() != nil {
@@ -253,6 +261,28 @@ func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// speak begins an answer in the server's language.
+func (f *fakeAPI) speak(w http.ResponseWriter, resource string) (encode func(runtime.Object) []byte, send func(apiwatch.EventType, runtime.Object)) {
+	media := runtime.ContentTypeJSON
+	if f.modern {
+		media = runtime.ContentTypeProtobuf
+	}
+	info, _ := runtime.SerializerInfoForMediaType(scheme.Codecs.SupportedMediaTypes(), media)
+	w.Header().Set("Content-Type", media)
+	encode = func(o runtime.Object) []byte {
+		b, err := runtime.Encode(scheme.Codecs.EncoderForVersion(info.Serializer, groupVersion(resource)), o.DeepCopyObject()) // it writes the kind into it
+		if err != nil {
+			panic(err)
+		}
+		return b
+	}
+	frames := info.StreamSerializer.NewFrameWriter(w)
+	send = func(what apiwatch.EventType, o runtime.Object) {
+		_ = info.StreamSerializer.Encode(&metav1.WatchEvent{Type: string(what), Object: runtime.RawExtension{Raw: encode(o)}}, frames)
+	}
+	return encode, send
 }
 
 // selected knows the two selectors that matter.

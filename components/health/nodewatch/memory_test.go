@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,7 +136,43 @@ func realisticFields() []metav1.ManagedFieldsEntry {
 	for _, manager := range []string{"kube-controller-manager", "kubelet"} {
 		fields := `{"f:metadata":{` + strings.TrimSuffix(strings.Repeat(`"f:labels":{".":{},"f:app":{}},`, 40), ",") + `}}`
 		all = append(all, metav1.ManagedFieldsEntry{Manager: manager, Operation: metav1.ManagedFieldsOperationUpdate,
-			FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}})
+			FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields)})
 	}
 	return all
+}
+
+// BenchmarkChange is the way of one event to those who wait for it, on that same node.
+func BenchmarkChange(b *testing.B) {
+	w := New(testConfig(), Sources{}, slog.New(slog.DiscardHandler))
+	var pods, daemonSets []any
+	for i := range manyPods {
+		pods = append(pods, realisticPod(i, true))
+	}
+	for i := range manyDaemonSets {
+		daemonSets = append(daemonSets, newDaemonSet("daemonset-"+strconv.Itoa(i)))
+	}
+	_ = w.pods.Replace(pods, "1")
+	_ = w.daemonSets.Replace(daemonSets, "1")
+	_ = w.node.Replace([]any{newNode()}, "1")
+	if n := w.Node(); !n.Synced || len(n.Pods) != manyPods || len(n.DaemonSets) != manyDaemonSets {
+		b.Fatalf("view: %+v", n)
+	}
+	waits, passed := newPod("web", guarded(running(1, true))), newPod("web", guarded(done(0, 1, 2)))
+	b.Run("pod", func(b *testing.B) {
+		for b.Loop() {
+			changed := w.Changed()
+			_ = w.pods.Update(waits)
+			<-changed
+			waits, passed = passed, waits
+		}
+	})
+	plain, tainted := newNode(), newNode(tainted("team", corev1.TaintEffectNoSchedule))
+	b.Run("node", func(b *testing.B) {
+		for b.Loop() {
+			changed := w.Changed()
+			_ = w.node.Update(tainted)
+			<-changed
+			plain, tainted = tainted, plain
+		}
+	})
 }

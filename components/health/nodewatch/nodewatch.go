@@ -139,7 +139,11 @@ func (w *Watcher) tell(was, is *healthapi.Node, events []healthapi.Event) {
 			w.log.Info("API server is away: going on with what was known last", "since", is.API.Since, "err", is.API.Error)
 		}
 	}
-	if was.Healthy != is.Healthy || was.Synced != is.Synced {
+	if !is.Synced && is.API.Error != "" && is.API.Error != was.API.Error {
+		w.log.Info("API server is not reached yet", "err", is.API.Error)
+	}
+	denied := !is.Synced && len(is.Reasons) > len(was.Reasons)
+	if was.Healthy != is.Healthy || was.Synced != is.Synced || denied {
 		if is.Healthy {
 			w.log.Info("node is healthy")
 		} else {

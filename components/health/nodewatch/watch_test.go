@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -88,13 +89,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// bothWays runs a test with an API server that streams lists, and one that does not.
+// bothWays runs a test with a modern API server, and an old one.
 func bothWays(t *testing.T, test func(t *testing.T, f *fakeAPI)) {
 	t.Helper()
-	for _, streams := range []bool{true, false} {
-		t.Run("streams "+strconv.FormatBool(streams), func(t *testing.T) {
+	for name, modern := range map[string]bool{"protobuf, streamed lists": true, "JSON, plain lists": false} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFakeAPI(t, streams)
+			f := newFakeAPI(t, modern)
 			f.put(newNode())
 			test(t, f)
 		})
@@ -178,7 +179,7 @@ func TestBrokenConnectionLosesNoEvent(t *testing.T) {
 	})
 }
 
-// resourceVersion is that of the last of these requests.
+// resourceVersion is where the last of these requests begins.
 func resourceVersion(t *testing.T, requests []string) int {
 	t.Helper()
 	_, query, _ := strings.Cut(requests[len(requests)-1], "?")
@@ -196,13 +197,13 @@ func TestBookmarkMovesTheNextWatch(t *testing.T) {
 		f.put(newPod("a"))
 		w := watch(t, testConfig(), connect(t, f))
 		until(t, w, "the first view", synced)
-		version := f.bookmark()
+		opened := len(f.asked("watch pods"))
 		f.put(newPod("b", func(p *corev1.Pod) { p.Spec.NodeName = "node-2" })) // the watch does not see it
-		eventually(t, "a watch from the bookmark on", func() bool {
-			f.cut(false)
-			time.Sleep(50 * time.Millisecond)
-			return resourceVersion(t, f.asked("watch pods")) == version
-		})
+		version := f.bookmark()
+		eventually(t, "a new watch", func() bool { return len(f.asked("watch pods")) > opened })
+		if got := resourceVersion(t, f.asked("watch pods")); got != version {
+			t.Errorf("the new watch begins at %d, the bookmark was %d", got, version)
+		}
 		f.put(newPod("c"))
 		until(t, w, "the next event", pods("a", "c"))
 	})
@@ -321,4 +322,28 @@ func TestAPIServerAwayFromTheStart(t *testing.T) {
 	}
 	f.cut(false)
 	until(t, w, "the first view", synced)
+}
+
+func TestRefusedConnection(t *testing.T) {
+	t.Parallel()
+	f := newFakeAPI(t, true)
+	f.Close()
+	w := watch(t, testConfig(), connect(t, f))
+	until(t, w, "the error", func(n *healthapi.Node) bool { return strings.HasSuffix(n.API.Error, "connection refused") })
+}
+
+func TestNoWaitOutlivesItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		start, done := time.Now(), make(chan struct{})
+		<-impatient{done: done}.After(time.Minute)
+		if waited := time.Since(start); waited != time.Minute {
+			t.Errorf("waited %s", waited)
+		}
+		time.AfterFunc(time.Second, func() { close(done) })
+		<-impatient{done: done}.After(time.Hour)
+		if waited := time.Since(start); waited != time.Minute+time.Second {
+			t.Errorf("waited until %s", waited)
+		}
+	})
 }
