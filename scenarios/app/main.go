@@ -29,6 +29,7 @@ type config struct {
 	dir        string
 	neverReady bool
 	crash      bool
+	exit       bool
 }
 
 func main() {
@@ -65,10 +66,11 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 	set.StringVar(&cfg.dir, "dir", cfg.dir, "folder for the file to read from (APP_DIR)")
 	set.BoolVar(&cfg.neverReady, "never-ready", false, "live, but never say that it is ready (APP_NEVER_READY)")
 	set.BoolVar(&cfg.crash, "crash", false, "end with an error instead of serving (APP_CRASH)")
+	set.BoolVar(&cfg.exit, "exit", false, "end well instead of serving (APP_EXIT)")
 	var problems []error
 	for name, variable := range map[string]string{
 		"cpu": "APP_CPU", "idle": "APP_IDLE", "read": "APP_READ", "listen": "APP_LISTEN", "dir": "APP_DIR",
-		"never-ready": "APP_NEVER_READY", "crash": "APP_CRASH",
+		"never-ready": "APP_NEVER_READY", "crash": "APP_CRASH", "exit": "APP_EXIT",
 	} {
 		if v, ok := env(variable); ok && v != "" {
 			if err := set.Set(name, v); err != nil {
@@ -95,6 +97,9 @@ func run(ctx context.Context, cfg config) error {
 	}
 	if cfg.crash {
 		return errors.New("crash, as told")
+	}
+	if cfg.exit {
+		return nil
 	}
 	var network net.ListenConfig
 	listener, err := network.Listen(ctx, "tcp", cfg.listen)

@@ -15,51 +15,51 @@ import (
 )
 
 const (
-	// idleTime is how long the cluster's use without the herd is measured: its
-	// components have periods of seconds.
+	// idleTime is how long the cluster's use is measured: its components have
+	// periods of seconds.
 	idleTime = 15 * time.Second
 	// tailTime is how long the node goes on working for pods that are Ready.
 	tailTime = 5 * time.Second
 )
 
-// Bound measures the terms of the node bound: the cluster's use without the
-// herd, then what the same herd costs with no work in it. The chart must not be
-// installed.
+// Bound measures the terms of the node bound by the same herd with no work in
+// it: what it costs to start its pods, with an init container that does nothing,
+// and what the cluster uses when they are there. The chart must not be installed.
 func (h Herd) Bound(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, limit time.Duration) (*record.Bound, error) {
 	b := &record.Bound{Applications: s.CPU().Seconds(), Cores: float64(runtime.NumCPU())}
-	used, err := busyBeyond(ctx, c, 0, idleTime)
+	empty, err := busy(ctx, c, idleTime)
 	if err != nil {
 		return nil, err
 	}
-	b.Idle = used / idleTime.Seconds()
-
-	h.Expected, h.During = nil, nil // they are about the herd with its work
 	// What the node does for a pod does not end when the pod is Ready.
 	var tail float64
-	var tailErr error
+	var measured error
+	h.idle = true
 	h.Done = func(ctx context.Context, _ string, _ *record.Run) {
-		tail, tailErr = busyBeyond(ctx, c, b.Idle, tailTime)
+		if tail, measured = busy(ctx, c, tailTime); measured == nil {
+			b.Idle, measured = busy(ctx, c, idleTime)
+		}
 	}
-	empty := s.WithoutWork()
-	run, err := h.Run(ctx, c, empty, empty.Policies[0], limit)
+	none := s.WithoutWork()
+	run, err := h.Run(ctx, c, none, none.Policies[0], limit)
 	if err != nil {
 		return nil, fmt.Errorf("run the herd without work: %w", err)
 	}
 	if run.GaveUp {
 		return nil, errors.New("the herd without work did not become Ready: this machine cannot run the scenario")
 	}
-	if tailErr != nil {
-		return nil, tailErr
+	if measured != nil {
+		return nil, measured
 	}
-	b.Overhead = max(0, record.CPU(run)-b.Idle*run.Ended+tail)
+	b.Overhead = max(0, record.CPU(run)-empty*run.Ended) + max(0, tail-b.Idle)*tailTime.Seconds()
 	if len(run.Samples) == 0 {
 		b.Note = "the cost of starting pods counts as 0: this machine does not tell its CPU use"
 	}
 	return b, nil
 }
 
-// busyBeyond is the CPU-seconds that the machine uses in a time, beyond so many cores.
-func busyBeyond(ctx context.Context, c *cluster.Cluster, cores float64, long time.Duration) (float64, error) {
+// busy is how many cores the machine uses, for a while.
+func busy(ctx context.Context, c *cluster.Cluster, long time.Duration) (cores float64, err error) {
 	before, err := c.Busy(ctx)
 	if err != nil {
 		return 0, err
@@ -74,6 +74,5 @@ func busyBeyond(ctx context.Context, c *cluster.Cluster, cores float64, long tim
 	if err != nil {
 		return 0, err
 	}
-	// For the time asked for, as the commands that read the figures take a while themselves.
-	return ((after-before)/time.Since(began).Seconds() - cores) * long.Seconds(), nil
+	return (after - before) / time.Since(began).Seconds(), nil
 }

@@ -42,6 +42,9 @@ type Herd struct {
 	// Done is told the namespace of the herd while its pods are still there, for
 	// whoever wants to look at them; nil looks at nothing.
 	Done func(ctx context.Context, namespace string, run *record.Run)
+
+	// idle gives the pods an init container that does nothing, as there is one in every herd with a lock.
+	idle bool
 }
 
 // Run lets the herd land on a fresh worker and follows it until all pods are

@@ -59,6 +59,11 @@ func (h Herd) pod(node, name string, g spec.Group, lock *spec.Lock) *corev1.Pod 
 	case spec.CrashLoop:
 		app.Args = append(app.Args, "--crash")
 	}
+	if h.idle {
+		nothing := pod.Spec.Containers[0]
+		nothing.Name, nothing.Args, nothing.LivenessProbe, nothing.ReadinessProbe = "nothing", []string{"--exit"}, nil, nil
+		pod.Spec.InitContainers = []corev1.Container{nothing}
+	}
 	if lock != nil {
 		args := []string{"--host", h.Lock.host(), "--port", strconv.Itoa(h.Lock.Port), "--duration", lock.Lease.String()}
 		if g.Weight != 1 {

@@ -90,10 +90,12 @@ type Run struct {
 type Bound struct {
 	// Applications is the CPU-seconds that the applications themselves need.
 	Applications float64 `json:"applications"`
-	// Overhead is the CPU-seconds spent on starting the same pods with no work in them.
+	// Overhead is the CPU-seconds spent on starting the same pods with no work in
+	// them, on kind with an init container that does nothing.
 	Overhead float64 `json:"overhead"`
 	Cores    float64 `json:"cores"`
-	// Idle is how many cores the node uses without the herd.
+	// Idle is how many cores the node uses when there is no work: on kind with the
+	// herd on it, Ready and probed, locally without one.
 	Idle float64 `json:"idle"`
 	// Note says what could not be measured, if anything.
 	Note string `json:"note,omitempty"`

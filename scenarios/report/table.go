@@ -31,14 +31,14 @@ func Table(out io.Writer, r *record.Result) error {
 		if o.Run.Policy.Lock != nil {
 			grants, inversions = strconv.Itoa(s.Grants), strconv.Itoa(s.Inversions)
 		}
-		fmt.Fprintf(table, "%s\t%d of %d\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			o.Run.Policy.Name, s.Ready, s.Pods, all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
+		fmt.Fprintf(table, "%s\t%d of %d%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			o.Run.Policy.Name, s.Healthy, s.Sound, healthy(s), all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
 	}
 	if b := r.Bound; b != nil {
-		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.2f to start them) / (%g cores − %.2f in use without them)\n",
+		fmt.Fprintf(out, "node bound %s s = (%.1f CPU-s of the applications + %.2f to start them) / (%g cores − %.2f in use without work)\n",
 			seconds(b.Seconds()), b.Applications, b.Overhead, b.Cores, b.Idle)
 		if b.Note != "" {
 			fmt.Fprintln(out, b.Note)

@@ -238,8 +238,8 @@ func (s *Scenario) CPU() time.Duration {
 const ZeroWork = "zero-work"
 
 // WithoutWork is the same herd with nothing to do at its start: what is left
-// is the cost of starting pods as such. Its probes never kill. Nothing else is
-// in it: no faulty pods, no DaemonSets, no reboot.
+// is the cost of starting pods as such, and of probing them. Nothing else is in
+// it: no faulty pods, no DaemonSets, no reboot.
 func (s *Scenario) WithoutWork() *Scenario {
 	idle := *s
 	idle.Pods, idle.DaemonSets, idle.Reboot = nil, nil, false
@@ -248,7 +248,6 @@ func (s *Scenario) WithoutWork() *Scenario {
 			continue
 		}
 		g.Startup = Startup{}
-		g.Probes.Liveness = nil
 		idle.Pods = append(idle.Pods, g)
 	}
 	idle.Policies = []Policy{{Name: ZeroWork}}
