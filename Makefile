@@ -16,8 +16,8 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: ## The stampede and its cure on this machine: needs Go only, takes about 3 minutes
-	$(GO) run ./scenarios run herd --on local --give-up 60s
+demo: ## The stampede and its cure on this machine: needs Go only, takes about 4 minutes
+	$(GO) run ./scenarios run herd --on local --policy none --policy fixed --policy ready2 --give-up 60s
 
 .PHONY: test
 test: ## Everything that needs no container engine: unit, property, process and chart tests

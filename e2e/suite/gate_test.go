@@ -57,7 +57,7 @@ func (r *runner) whyDoIWait(ctx context.Context, c *cluster.Cluster, namespace s
 	if err != nil {
 		return fmt.Errorf("no claim waits for the DaemonSet %s: %w", slow, err)
 	}
-	for _, elsewhere := range []string{"affinity", "taint"} {
+	for _, elsewhere := range []string{"repelled", "distant"} {
 		if strings.Contains(why, elsewhere) {
 			return fmt.Errorf("a DaemonSet that is not meant for this node holds its pods up: %s", why)
 		}

@@ -65,8 +65,38 @@ func TestTheSameHerdReleasedOnTimeoutTakesAsLongAsTheLeasesSay(t *testing.T) {
 
 func TestPodsThatNeverGetReadyHoldNobodyUpForLong(t *testing.T) {
 	suite.Test(t, suite.withLock("stuck.yaml", "ready1").
-		Assess("land on a fresh node; the others start in normal time", suite.lands("stuck.yaml", "ready1", enough)).
+		Assess("land on a fresh node; the others start in normal time", suite.lands("stuck.yaml", "ready1", enough, stuckPodsLetGo)).
 		Feature())
+}
+
+// stuckPodsLetGo holds the pods with a fault to what they may cost the others:
+// one that may yet become Ready its lease, the others a few seconds.
+func stuckPodsLetGo(ctx context.Context, t *testing.T, r *runner, _ string, run *record.Run) {
+	const few = 10 * time.Second
+	state, err := r.herd.Lock.State(ctx, r.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range run.Pods {
+		if pod.Fault == "" {
+			continue
+		}
+		i := slices.IndexFunc(state.Recent, func(e lockapi.EndedState) bool { return e.Pod.UID == pod.UID })
+		if i < 0 {
+			t.Errorf("%s has no grant that ended", pod.Name)
+			continue
+		}
+		want, most := "stuck", few
+		if pod.Fault == spec.NeverReady {
+			want, most = "lease", run.Policy.Lock.Lease.Std()+time.Second
+		}
+		e := state.Recent[i]
+		held := e.EndedAt.Sub(e.GrantedAt)
+		progress.Note(ctx, "%s held its slot for %s: %s", pod.Name, held.Round(time.Millisecond), e.Ended)
+		if e.Ended != want || held > most {
+			t.Errorf("the slot of %s ended by %q after %s, want %q within %s", pod.Name, e.Ended, held, want, most)
+		}
+	}
 }
 
 func TestSlotAndPlaceOfDeletedPodsAreFreeAtOnce(t *testing.T) {

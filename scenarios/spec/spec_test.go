@@ -75,7 +75,7 @@ func TestParse(t *testing.T) {
 		t.Errorf("%d pods of %s, want 3 of 6s", s.Count(), s.CPU())
 	}
 	empty := s.WithoutWork()
-	if empty.CPU() != 0 || empty.Pods[0].Probes.Liveness != nil || empty.Pods[0].Probes.Readiness == nil || s.CPU() == 0 {
+	if empty.CPU() != 0 || !reflect.DeepEqual(empty.Pods[0].Probes, s.Pods[0].Probes) || s.CPU() == 0 {
 		t.Errorf("without work: %+v", empty)
 	}
 	// A result keeps the scenario as JSON: nothing may get lost.
