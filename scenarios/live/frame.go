@@ -30,6 +30,8 @@ func looks(s record.State) look {
 		return look{"█", "33"}
 	case record.Serving:
 		return look{"━", "36"}
+	case record.Gone:
+		return look{" ", ""}
 	default:
 		return look{"░", "31"}
 	}
@@ -59,7 +61,11 @@ func (f frame) lines(title string, run *record.Run) []string {
 	out := []string{f.paint("1", clip(title, f.width))}
 	for row, name := range labels {
 		group := pods[row*each : min((row+1)*each, len(pods))]
-		out = append(out, pad(clip(name, label), label)+" "+f.bar(group, run.Ended, scale, cells))
+		colour := ""
+		if group[0].Fault != "" {
+			colour = "31"
+		}
+		out = append(out, f.paint(colour, pad(clip(name, label), label))+" "+f.bar(group, run.Ended, scale, cells))
 	}
 	out = append(out, f.paint("90", pad("", label)+" "+axis(scale, cells)))
 	return append(out, clip(f.footer(run), f.width))

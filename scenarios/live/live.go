@@ -97,12 +97,16 @@ func every(period time.Duration, f func()) (stop func()) {
 
 // counts is how many pods are in which state.
 type counts struct {
-	waiting, starting, ready, backOff, restarts, pods int
+	waiting, starting, ready, backOff, restarts int
+	pods                                        int // that can be Ready
 }
 
 func tally(run *record.Run) counts {
-	c := counts{pods: len(run.Pods)}
+	var c counts
 	for i := range run.Pods {
+		if run.Pods[i].Sound() {
+			c.pods++
+		}
 		spans := run.Pods[i].Spans(run.Ended)
 		switch spans[len(spans)-1].State {
 		case record.Waiting:

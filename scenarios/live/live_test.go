@@ -66,6 +66,24 @@ pod-3 +1 ···········████████
 	}
 }
 
+func TestFaultyAndDeletedPodsAreSetApart(t *testing.T) {
+	t.Parallel()
+	run := herd(4)
+	run.Pods[1].Fault = spec.CrashLoop
+	run.Pods[2].Events = append(run.Pods[2].Events, record.Event{At: 18, What: record.Deleted})
+	f := plain(80, 12)
+	f.paint = func(colour, text string) string { return "<" + colour + ">" + text }
+	lines := f.lines("a title", run)
+	for i, want := range []string{1: "<>pod-1 <90>", 2: "<31>pod-2 <90>", 3: "<>pod-3 <90>"} {
+		if !strings.HasPrefix(lines[i], want) {
+			t.Errorf("line %d is %q, want %q first", i, lines[i], want)
+		}
+	}
+	if last := lines[len(lines)-1]; !strings.Contains(last, "ready 1 of 2 ") {
+		t.Errorf("the footer: %q", last)
+	}
+}
+
 func TestFrameFitsTheWindow(t *testing.T) {
 	t.Parallel()
 	for _, pods := range []int{0, 1, 3, 24, 110, 1000} {

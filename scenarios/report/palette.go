@@ -60,6 +60,7 @@ svg .inside{font-weight:600;fill:#10151b}
 svg .bg{fill:var(--bg)}
 svg .grid{stroke:var(--line);stroke-width:1}
 svg .mark{stroke:var(--ink);stroke-width:1.2}
+svg .event{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:7 3}
 svg .bound{stroke:var(--soft);stroke-width:1.2;stroke-dasharray:2 3}
 svg .waiting{fill:var(--waiting)}
 svg .starting{fill:var(--starting)}

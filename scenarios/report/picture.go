@@ -50,6 +50,9 @@ func Picture(r *record.Result) []byte {
 }
 
 func headlineOf(r *record.Result) string {
+	if r.Scenario.Reboot {
+		return fmt.Sprintf("a node of %d cores reboots, and its %d pods start again at once", r.Scenario.Node.Cores, r.Scenario.Count())
+	}
 	return fmt.Sprintf("%d pods land on one node of %d cores at once", r.Scenario.Count(), r.Scenario.Node.Cores)
 }
 
@@ -66,9 +69,9 @@ func sentence(o record.Outcome) string {
 	var parts []string
 	switch {
 	case s.AllReady != nil:
-		parts = append(parts, fmt.Sprintf("all %d Ready after %.0f s", s.Pods, *s.AllReady))
+		parts = append(parts, fmt.Sprintf("all %d%s Ready after %.0f s", s.Sound, healthy(s), *s.AllReady))
 	default:
-		parts = append(parts, fmt.Sprintf("%d of %d Ready after %.0f s", s.Ready, s.Pods, o.Run.Ended))
+		parts = append(parts, fmt.Sprintf("%d of %d%s Ready after %.0f s", s.Healthy, s.Sound, healthy(s), o.Run.Ended))
 	}
 	parts = append(parts, plural(s.Restarts, "restart", "restarts"))
 	if s.Starters == 1 {
@@ -80,6 +83,14 @@ func sentence(o record.Outcome) string {
 		parts = append(parts, "in the order of arrival")
 	}
 	return strings.Join(parts, " · ")
+}
+
+// healthy says which pods are meant where some cannot be Ready.
+func healthy(s record.Summary) string {
+	if s.Sound < s.Pods {
+		return " healthy"
+	}
+	return ""
 }
 
 func plural(n int, one, many string) string {

@@ -116,7 +116,11 @@ func (p plot) pod(s *svg, pod *record.Pod, y float64) {
 	bar := max(2, p.row*0.62)
 	mid := y + p.row/2
 	if p.names {
-		s.text("soft end", p.left-8, mid+4, pod.Name)
+		class := "soft end"
+		if pod.Fault != "" {
+			class = "crashtext end"
+		}
+		s.text(class, p.left-8, mid+4, pod.Name)
 	}
 	for _, span := range pod.Spans(p.run.Ended) {
 		x, w := p.x(span.From), p.x(span.To)-p.x(span.From)
@@ -172,6 +176,7 @@ func (p plot) labels(s *svg, pods []record.Pod, top float64) {
 	}
 	const size = 11
 	used := map[int]bool{}
+	p.faults(s, pods, top, used)
 	for _, n := range names {
 		row, at, ok := longest(pods, n.state, p.run.Ended, used)
 		if !ok {
@@ -200,6 +205,16 @@ func (p plot) occupy(used map[int]bool, row int) {
 	around := int(13 / p.row)
 	for r := row - around; r <= row+around; r++ {
 		used[r] = true
+	}
+}
+
+// faults says of each faulty pod why it never becomes Ready.
+func (p plot) faults(s *svg, pods []record.Pod, top float64, used map[int]bool) {
+	for row := range pods {
+		if fault := pods[row].Fault; fault != "" && !used[row] {
+			s.tag("end crashtext", p.x(p.run.Ended)-14, top+(float64(row)+0.5)*p.row+4, strings.ReplaceAll(string(fault), "-", " "))
+			p.occupy(used, row)
+		}
 	}
 }
 
@@ -245,8 +260,10 @@ func longest(pods []record.Pod, state record.State, end float64, used map[int]bo
 	return row, at, ok
 }
 
-// marks draws the moments that count: the node bound, all Ready, the end of patience.
+// marks draws the moments that count: the node bound, all Ready, the end of
+// patience, and what happened to the node.
 func (p plot) marks(s *svg, top, bottom float64) {
+	p.nodeMarks(s, top, bottom)
 	if p.bound > 0 {
 		x := p.x(p.bound)
 		s.line("bound", x, top-8, x, bottom)
@@ -259,7 +276,7 @@ func (p plot) marks(s *svg, top, bottom float64) {
 		at, text = *p.sum.AllReady, fmt.Sprintf("all Ready %s s", seconds(*p.sum.AllReady))
 	case p.run.GaveUp:
 		at = p.run.Ended
-		text = fmt.Sprintf("gave up after %.0f s: %d of %d Ready", at, p.sum.Ready, p.sum.Pods)
+		text = fmt.Sprintf("gave up after %.0f s: %d of %d Ready", at, p.sum.Healthy, p.sum.Sound)
 	default:
 		return
 	}
@@ -270,6 +287,28 @@ func (p plot) marks(s *svg, top, bottom float64) {
 		anchor, dx = "bold", 5
 	}
 	s.text(anchor, x+dx, top-12, text)
+}
+
+// nodeMarks draws when the node was back, and when the DaemonSets were Ready
+// that everybody waits for.
+func (p plot) nodeMarks(s *svg, top, bottom float64) {
+	mark := func(at float64, text string) {
+		text = fmt.Sprintf("%s %s s", text, seconds(at))
+		x, class, dx := p.x(at), "soft end", -4.0 // what begins then has its labels at the right
+		if x-width(text, 11.5) < p.left {
+			class, dx = "soft", 4
+		}
+		s.line("event", x, top-2, x, bottom+11)
+		s.text(class, x+dx, bottom+10, text)
+	}
+	if at := p.run.Rebooted; at != nil && *at <= p.run.Ended {
+		mark(*at, "rebooted")
+	}
+	for _, d := range p.run.DaemonSets {
+		if d.Elsewhere == "" && d.ReadyAt != nil && *d.ReadyAt <= p.run.Ended {
+			mark(max(0, *d.ReadyAt), d.Name+" Ready")
+		}
+	}
 }
 
 // startersLane draws how many pods are starting at once.

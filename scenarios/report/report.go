@@ -60,12 +60,13 @@ type view struct {
 	Bound                     *record.Bound
 	Cores                     int
 	Groups                    []groupView
+	DaemonSets                []string
 	Panels                    []panel
 	Failed                    int
 }
 
 type groupView struct {
-	Name, Count, Startup, Liveness, Readiness string
+	Name, Count, Startup, Liveness, Readiness, Fault string
 }
 
 // panel is one policy.
@@ -89,7 +90,7 @@ type fact struct{ Label, Value, Hint string }
 type podView struct {
 	Name, Claimed, Granted, Returned, Started, Ready string
 	Restarts                                         int
-	Why                                              string
+	Why, Fault                                       string
 }
 
 func newView(r *record.Result) view {
@@ -105,6 +106,9 @@ func newView(r *record.Result) view {
 	}
 	for _, g := range r.Scenario.Pods {
 		v.Groups = append(v.Groups, newGroupView(g))
+	}
+	for _, d := range r.Scenario.DaemonSets {
+		v.DaemonSets = append(v.DaemonSets, daemonSet(d))
 	}
 	plots := newPlots(r)
 	for i, o := range r.Outcomes {
@@ -148,11 +152,11 @@ func newHeadline(o record.Outcome) headline {
 		if o.Run.GaveUp {
 			text = fmt.Sprintf("Ready; gave up after %.0f s", o.Run.Ended)
 		}
-		return headline{Figure: strconv.Itoa(s.Ready), Unit: fmt.Sprintf("of %d", s.Pods), Text: text}
+		return headline{Figure: strconv.Itoa(s.Healthy), Unit: fmt.Sprintf("of %d%s", s.Sound, healthy(s)), Text: text}
 	}
 	return headline{
 		Figure: seconds(*s.AllReady), Unit: "s", Good: s.Restarts == 0,
-		Text: fmt.Sprintf("until all %d pods were Ready", s.Pods),
+		Text: fmt.Sprintf("until all %d%s pods were Ready", s.Sound, healthy(s)),
 	}
 }
 
@@ -164,8 +168,8 @@ func facts(o record.Outcome) []fact {
 	}
 	if s.MeanReady != nil {
 		label := "mean time to Ready"
-		if s.Ready < s.Pods {
-			label += fmt.Sprintf(" (of %d)", s.Ready)
+		if s.Healthy < s.Sound {
+			label += fmt.Sprintf(" (of %d)", s.Healthy)
 		}
 		f = append(f, fact{label, seconds(*s.MeanReady) + " s", "over the pods that became Ready"})
 	}
@@ -176,14 +180,46 @@ func facts(o record.Outcome) []fact {
 		f = append(f, fact{"most grants at once", strconv.Itoa(s.Grants), "from the lock's own record"},
 			fact{"order inversions", strconv.Itoa(s.Inversions), "claims that a later one of the same priority has passed"})
 	}
+	if s.Gate != nil {
+		f = append(f, fact{"first grant after the DaemonSets", seconds(*s.Gate) + " s", "from when the last DaemonSet meant for the node was Ready"})
+	}
 	if s.Pressure != nil {
 		f = append(f, fact{"mean CPU pressure", fmt.Sprintf("%.0f %%", *s.Pressure*100), "share of the time in which some task waited for a CPU"})
 	}
 	return f
 }
 
+// daemonSet is one in words.
+func daemonSet(d spec.DaemonSet) string {
+	switch d.Elsewhere {
+	case spec.ByTaint:
+		return d.Name + ", kept off the node by a taint"
+	case spec.ByAffinity:
+		return d.Name + ", meant for another node"
+	default:
+		return fmt.Sprintf("%s, Ready %s after its start", d.Name, d.ReadyAfter)
+	}
+}
+
+// fault is one in words.
+func fault(f spec.Fault) string {
+	switch f {
+	case spec.NeverReady:
+		return "never says that it is ready"
+	case spec.NoImage:
+		return "its image cannot be pulled"
+	case spec.CrashLoop:
+		return "ends as soon as it has started"
+	default:
+		return ""
+	}
+}
+
 func newGroupView(g spec.Group) groupView {
-	v := groupView{Name: g.Name, Count: strconv.Itoa(g.Count), Liveness: probe(g.Probes.Liveness), Readiness: probe(g.Probes.Readiness)}
+	v := groupView{
+		Name: g.Name, Count: strconv.Itoa(g.Count), Fault: fault(g.Fault),
+		Liveness: probe(g.Probes.Liveness), Readiness: probe(g.Probes.Readiness),
+	}
 	add := func(text string) {
 		if v.Startup != "" {
 			v.Startup += ", "
@@ -227,14 +263,17 @@ func podViews(run *record.Run) []podView {
 		}
 		v := podView{
 			Name: p.Name, Claimed: at(record.Claimed), Granted: at(record.Granted), Returned: at(record.Returned),
-			Started: at(record.Started), Ready: "–", Restarts: len(p.Restarts()),
+			Started: at(record.Started), Ready: "–", Restarts: len(p.Restarts()), Fault: fault(p.Fault),
 		}
 		if t, ok := p.ReadyAt(); ok {
 			v.Ready = seconds(t)
 		}
 		for _, e := range p.Events {
-			if e.What == record.Stopped {
+			switch e.What {
+			case record.Stopped:
 				v.Why = e.Note
+			case record.Deleted:
+				v.Why = "deleted at " + seconds(e.At) + " s"
 			}
 		}
 		views = append(views, v)

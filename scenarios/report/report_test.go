@@ -111,6 +111,69 @@ func TestDrawingsAreWellFormed(t *testing.T) {
 	}
 }
 
+// rough is a run with faulty pods behind a gate on a node that was rebooted.
+func rough() *record.Result {
+	ready, back := 20.0, 8.0
+	s := &spec.Scenario{
+		Name: "rough", Node: spec.Node{Cores: 2}, Reboot: true,
+		DaemonSets: []spec.DaemonSet{
+			{Name: "slow", ReadyAfter: spec.Duration(20 * time.Second)}, {Name: "far", Elsewhere: spec.ByAffinity}, {Name: "off", Elsewhere: spec.ByTaint},
+		},
+		Pods: []spec.Group{
+			{Name: "a", Count: 1, Fault: spec.NeverReady}, {Name: "b", Count: 1, Fault: spec.NoImage}, {Name: "c", Count: 1, Fault: spec.CrashLoop},
+			{Name: "d", Count: 2},
+		},
+	}
+	run := &record.Run{
+		Policy: spec.Policy{Name: "ready1", Lock: &spec.Lock{Locks: 1, ReleaseOn: "ready"}}, Ended: 40, Pods: record.Pods(s, strings.ToUpper),
+		Rebooted: &back, DaemonSets: []record.DaemonSet{{Name: "slow", ReadyAt: &ready}, {Name: "far", Elsewhere: spec.ByAffinity}},
+	}
+	run.Pods[0].Events = []record.Event{{At: 21, What: record.Granted}, {At: 22, What: record.Started}}
+	run.Pods[2].Events = []record.Event{{At: 23, What: record.Started}, {At: 24, What: record.Stopped, Note: "exit code 1"}}
+	run.Pods[3].Events = []record.Event{{At: 25, What: record.Started}, {At: 30, What: record.Ready}}
+	run.Pods[4].Events = []record.Event{{At: 26, What: record.Started}, {At: 33, What: record.Deleted}}
+	r := &record.Result{On: "kind", Scenario: s}
+	r.Add(run)
+	return r
+}
+
+func TestFaultsTheGateAndTheRebootAreShown(t *testing.T) {
+	t.Parallel()
+	r := rough()
+	page, err := report.Page(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table bytes.Buffer
+	if err := report.Table(&table, r); err != nil {
+		t.Fatal(err)
+	}
+	for where, of := range map[string]struct {
+		text string
+		want []string
+	}{
+		"page": {string(page), []string{
+			">rebooted 8.00 s<", ">slow Ready 20.0 s<", `<text class="crashtext end"`, ">never ready<", ">no image<", ">crash loop<",
+			"never says that it is ready", "until all 1 healthy pods were Ready", "deleted at 33.0 s",
+			"slow, Ready 20s after its start", "far, meant for another node", "off, kept off the node by a taint",
+			"first grant after the DaemonSets</dt><dd>1.00 s", "1 slot, lease 0s, released on ready",
+		}},
+		"picture": {string(report.Picture(r)), []string{
+			"a node of 2 cores reboots, and its 5 pods start again at once", "all 1 healthy Ready after 30 s", ">rebooted 8.00 s<",
+		}},
+		"table": {table.String(), []string{"1 of 1 healthy"}},
+	} {
+		for _, want := range of.want {
+			if !strings.Contains(of.text, want) {
+				t.Errorf("the %s lacks %q", where, want)
+			}
+		}
+	}
+	if strings.Contains(string(page), "far Ready") {
+		t.Error("a DaemonSet of another node is marked")
+	}
+}
+
 func TestPictureNeedsNoVariablesAndHasABackground(t *testing.T) {
 	t.Parallel()
 	picture := string(report.Picture(result(24)))
@@ -152,7 +215,7 @@ func TestTable(t *testing.T) {
 	want := `policy   Ready      all Ready        mean     × bound   restarts   most starters   most grants   inversions
 none     0 of 24    not after 30 s   –        –         24         24              –             –
 fixed    24 of 24   95.5 s           49.5 s   23.88     0          1               1             0
-node bound 4.00 s = (6.0 CPU-s of the applications + 1.00 to start them) / (2 cores − 0.25 in use without them)
+node bound 4.00 s = (6.0 CPU-s of the applications + 1.00 to start them) / (2 cores − 0.25 in use without work)
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &out, want)
