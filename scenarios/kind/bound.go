@@ -34,7 +34,7 @@ func (h Herd) Bound(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, l
 	// What the node does for a pod does not end when the pod is Ready.
 	var tail float64
 	var measured error
-	h.idle = true
+	h.idle, h.Expected, h.During = true, nil, nil
 	h.Done = func(ctx context.Context, _ string, _ *record.Run) {
 		if tail, measured = busy(ctx, c, tailTime); measured == nil {
 			b.Idle, measured = busy(ctx, c, idleTime)
