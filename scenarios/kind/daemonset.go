@@ -82,13 +82,13 @@ func tainted(s *spec.Scenario) bool {
 // DaemonSets that do not tolerate it only then: one that is there before the
 // taint is would have a pod on the node already, and keep it.
 func (h Herd) taintWorker(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, namespace string) error {
-	const patience = time.Minute
-	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		err := changeTaints(ctx, c, func(taints []corev1.Taint) []corev1.Taint { return append(taints, taint()) })
-		return err == nil, ignore(err, apierrors.IsNotFound)
+	var last error // most often that there is no worker yet
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		last = changeTaints(ctx, c, func(taints []corev1.Taint) []corev1.Taint { return append(taints, taint()) })
+		return last == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("taint the worker %s: %w", c.Worker(), err)
+		return fmt.Errorf("taint the worker %s: %w: %w", c.Worker(), err, last)
 	}
 	return h.createDaemonSets(ctx, c, s, namespace, func(d spec.DaemonSet) bool { return d.Elsewhere == spec.ByTaint })
 }
@@ -101,7 +101,7 @@ func untaintWorker(ctx context.Context, c *cluster.Cluster, s *spec.Scenario) er
 	err := changeTaints(ctx, c, func(taints []corev1.Taint) []corev1.Taint {
 		return slices.DeleteFunc(taints, func(t corev1.Taint) bool { return t.Key == taint().Key })
 	})
-	if err := ignore(err, apierrors.IsNotFound); err != nil {
+	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("take the taint off the worker %s: %w", c.Worker(), err)
 	}
 	return nil
@@ -119,12 +119,4 @@ func changeTaints(ctx context.Context, c *cluster.Cluster, change func([]corev1.
 		_, err = nodes.Update(ctx, node, metav1.UpdateOptions{})
 		return err
 	})
-}
-
-// ignore drops an error that is of a kind.
-func ignore(err error, kind func(error) bool) error {
-	if kind(err) {
-		return nil
-	}
-	return err
 }
