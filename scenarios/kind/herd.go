@@ -153,13 +153,16 @@ func (h Herd) follow(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, 
 	defer stop()
 	group, herd := errgroup.WithContext(herd)
 	// What is cut short because the herd is over has not failed.
-	try := func(f func() error) {
+	try := func(f func() error) <-chan struct{} {
+		done := make(chan struct{})
 		group.Go(func() error {
-			if err := f(); herd.Err() == nil || !errors.Is(err, context.Canceled) {
+			defer close(done)
+			if err := f(); err != nil && herd.Err() == nil {
 				return err
 			}
 			return nil
 		})
+		return done
 	}
 	w := newWatcher(pods, h.expected, func(at time.Time) *record.Log { return record.NewLog(On, s, policy, pods, at) })
 	factory := informers.NewSharedInformerFactoryWithOptions(c.Client, 0, informers.WithNamespace(namespace))
@@ -197,9 +200,7 @@ func (h Herd) follow(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, 
 				return err
 			})
 		}
-		during := make(chan struct{})
-		try(func() error {
-			defer close(during)
+		during := try(func() error {
 			if h.During == nil {
 				return nil
 			}
