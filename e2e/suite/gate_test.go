@@ -5,9 +5,7 @@
 package suite
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -63,29 +61,19 @@ func (r *runner) whyDoIWait(ctx context.Context, c *cluster.Cluster, namespace s
 		}
 	}
 	progress.Note(ctx, "%s waits: %s", pod, why)
-	said := ""
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) && !strings.Contains(said, slow); time.Sleep(500 * time.Millisecond) {
-		if said, err = r.lastWord(ctx, pod); err != nil {
-			return err
+	if said, err := r.lockStatus(ctx); err != nil || !strings.Contains(said, why) {
+		return fmt.Errorf("lock status says, %v:\n%s\nthe state says %q", err, said, why)
+	}
+	// The first word of the init container may be of an earlier reason, and the next one takes its time.
+	tick := time.NewTicker(500 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(15 * time.Second); ; <-tick.C {
+		log, err := r.cluster.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: "startup-lock"}).DoRaw(ctx)
+		switch {
+		case err == nil && strings.Contains(string(log), why):
+			return nil
+		case time.Now().After(deadline):
+			return fmt.Errorf("the log of %s does not say %q, %v:\n%s", pod, why, err, log)
 		}
 	}
-	if !strings.Contains(said, "the gate is closed: DaemonSet "+namespace+"/"+slow+": ") {
-		return fmt.Errorf("the log of %s says that it waits for %q, the lock says %q", pod, said, why)
-	}
-	return nil
-}
-
-// lastWord is the last reason for waiting in the log of a pod's init container.
-func (r *runner) lastWord(ctx context.Context, pod lockapi.Pod) (reason string, err error) {
-	log, err := r.cluster.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: "startup-lock"}).DoRaw(ctx)
-	if err != nil {
-		return "", fmt.Errorf("read the log of %s: %w", pod, err)
-	}
-	for lines := bufio.NewScanner(strings.NewReader(string(log))); lines.Scan(); {
-		var line struct{ Reason string }
-		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Reason != "" {
-			reason = line.Reason
-		}
-	}
-	return reason, nil
 }

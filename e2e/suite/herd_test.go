@@ -8,6 +8,7 @@ package suite
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,22 +212,31 @@ func granted(s *lockapi.State) []lockapi.GrantState {
 }
 
 // status is what an operator does with kubectl exec.
-func (r *runner) status(ctx context.Context, t *testing.T, cfg *envconf.Config) context.Context {
-	client, err := klient.New(cfg.Client().RESTConfig())
+func (r *runner) status(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+	out, err := r.lockStatus(ctx)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(out, "LIMIT  1 (fixed by --locks 1)") || !strings.Contains(out, "GATE   open") || !strings.Contains(out, "HEALTH connected\n") {
+		t.Errorf("lock status printed\n%s", out)
+	}
+	return ctx
+}
+
+// lockStatus is what lock status prints in the worker's lock.
+func (r *runner) lockStatus(ctx context.Context) (string, error) {
+	client, err := klient.New(r.cluster.Config)
+	if err != nil {
+		return "", fmt.Errorf("make a client: %w", err)
 	}
 	pods, err := r.cluster.Client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: r.herd.Lock.Selector, FieldSelector: "spec.nodeName=" + r.cluster.Worker()})
 	if err != nil || len(pods.Items) != 1 {
-		t.Fatalf("find the lock: %v, %d pods", err, len(pods.Items))
+		return "", fmt.Errorf("find the lock: %w, %d pods", err, len(pods.Items))
 	}
 	var stdout, stderr bytes.Buffer
 	if err := client.Resources().ExecInPod(ctx, namespace, pods.Items[0].Name, "lock", []string{"/lock", "status"}, &stdout, &stderr); err != nil {
-		t.Fatalf("lock status: %v: %s", err, stderr.String())
+		return "", fmt.Errorf("lock status: %w: %s", err, stderr.String())
 	}
-	if out := stdout.String(); !strings.Contains(out, "LIMIT  1 (fixed by --locks 1)") || !strings.Contains(out, "GATE   open") || !strings.Contains(out, "HEALTH connected\n") {
-		t.Errorf("lock status printed\n%s", out)
-	}
-	return ctx
+	return stdout.String(), nil
 }

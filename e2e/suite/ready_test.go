@@ -70,9 +70,10 @@ func TestPodsThatNeverGetReadyHoldNobodyUpForLong(t *testing.T) {
 }
 
 // stuckPodsLetGo holds the pods with a fault to what they may cost the others:
-// one that may yet become Ready its lease, the others a few seconds.
+// one that may yet become Ready its lease, the others less. The kubelet tells of
+// an image that it cannot pull only when it tries again, ten seconds later.
 func stuckPodsLetGo(ctx context.Context, t *testing.T, r *runner, _ string, run *record.Run) {
-	const few = 10 * time.Second
+	const few = 20 * time.Second
 	state, err := r.herd.Lock.State(ctx, r.cluster)
 	if err != nil {
 		t.Fatal(err)
