@@ -306,7 +306,7 @@ func (p plot) nodeMarks(s *svg, top, bottom float64) {
 	}
 	for _, d := range p.run.DaemonSets {
 		if d.Elsewhere == "" && d.ReadyAt != nil && *d.ReadyAt <= p.run.Ended {
-			mark(max(0, *d.ReadyAt), d.Name+" Ready")
+			mark(max(0, *d.ReadyAt), "DaemonSet "+d.Name+" Ready")
 		}
 	}
 }

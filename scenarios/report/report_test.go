@@ -153,7 +153,7 @@ func TestFaultsTheGateAndTheRebootAreShown(t *testing.T) {
 		want []string
 	}{
 		"page": {string(page), []string{
-			">rebooted 8.00 s<", ">slow Ready 20.0 s<", `<text class="crashtext end"`, ">never ready<", ">no image<", ">crash loop<",
+			">rebooted 8.00 s<", ">DaemonSet slow Ready 20.0 s<", `<text class="crashtext end"`, ">never ready<", ">no image<", ">crash loop<",
 			"never says that it is ready", "until all 1 healthy pods were Ready", "deleted at 33.0 s",
 			"slow, Ready 20s after its start", "far, meant for another node", "off, kept off the node by a taint",
 			"first grant after the DaemonSets</dt><dd>1.00 s", "1 slot, lease 0s, released on ready",
