@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"runtime/debug"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -73,18 +71,13 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	return err
 }
 
-// connectTimeout is long for this very node, its name service included.
-const connectTimeout = 2 * time.Second
-
 // newHTTPClient is made for one connection to a lock on this very node: no
-// proxy, no HTTP/2, small buffers. Its requests end with their context; only
-// connecting has a limit of its own: on a fresh node, what is sent before
-// kube-proxy has its rules is lost, and only a new connection finds the way.
+// proxy, no HTTP/2, small buffers. Its requests end with their context.
 func newHTTPClient() *http.Client {
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return &http.Client{Transport: &http.Transport{
-		DialContext:        (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		DialContext:        daemon.Dialer{}.DialContext,
 		Protocols:          &http1,
 		DisableCompression: true,
 		MaxIdleConns:       1,

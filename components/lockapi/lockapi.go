@@ -190,7 +190,11 @@ type GrantState struct {
 	Priority  int       `json:"priority"`
 	ReleaseOn ReleaseOn `json:"releaseOn"`
 	// Legacy is true for a grant to a client of an earlier generation.
-	Legacy    bool      `json:"legacy,omitempty"`
+	Legacy bool `json:"legacy,omitempty"`
+	// Adopted is true for a start that this lock did not grant: an earlier lock
+	// did, or it stopped waiting. ClaimedAt and GrantedAt are when it passed its
+	// init container then, rounded down to the second.
+	Adopted   bool      `json:"adopted,omitempty"`
 	ClaimedAt time.Time `json:"claimedAt"`
 	GrantedAt time.Time `json:"grantedAt"`
 	ExpiresAt time.Time `json:"expiresAt"`

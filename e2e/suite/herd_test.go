@@ -72,7 +72,7 @@ func (r *runner) scenario(t *testing.T, file, policy string) (*spec.Scenario, sp
 
 // withLock is a feature with the chart installed as a policy of a scenario wants it.
 func (r *runner) withLock(file, policy string) *features.FeatureBuilder {
-	return features.New(file+", policy "+policy).
+	return features.New(file + ", policy " + policy).
 		Setup(func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
 			_, p := r.scenario(t, file, policy)
 			r.install(ctx, t, p.Lock)

@@ -4,6 +4,7 @@ package record
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -25,7 +26,11 @@ type key struct {
 type entry struct {
 	claimed, granted, returned time.Time
 	ended                      string
+	adopted                    bool // granted is a whole second, rounded down
 }
+
+// forgotten is why a grant ended that the lock knows nothing of any more.
+const forgotten = "forgotten"
 
 // Merge adds what a state says. Later states win: a grant may end before its lease does.
 func (l *Ledger) Merge(s *lockapi.State) {
@@ -43,18 +48,18 @@ func (l *Ledger) Merge(s *lockapi.State) {
 			continue
 		}
 		e := l.at(g.Pod, g.ClaimedAt)
-		e.granted, e.returned, e.ended = g.GrantedAt, g.EndedAt, g.Ended
+		e.granted, e.returned, e.ended, e.adopted = g.GrantedAt, g.EndedAt, g.Ended, g.Adopted
 		known[e] = true
 	}
 	for _, g := range s.Grants {
 		e := l.at(g.Pod, g.ClaimedAt)
-		e.granted, e.returned, e.ended = g.GrantedAt, g.ExpiresAt, ""
+		e.granted, e.returned, e.ended, e.adopted = g.GrantedAt, g.ExpiresAt, "", g.Adopted
 		known[e] = true
 	}
 	// A lock that lost its memory knows nothing of the grants of before.
 	for _, e := range l.claims {
 		if !known[e] && e.ended == "" && e.returned.After(s.Now) {
-			e.returned, e.ended = s.Now, "forgotten"
+			e.returned, e.ended = s.Now, forgotten
 		}
 	}
 }
@@ -97,10 +102,17 @@ func (l *Ledger) Apply(pods []Pod, appeared time.Time, end float64) {
 			if e.granted.IsZero() {
 				continue
 			}
-			events = append(events, Event{At: seconds(e.granted), What: Granted})
-			if at := seconds(e.returned); at <= end {
-				events = append(events, Event{At: at, What: Returned, Note: e.ended})
-				believe(events, seconds(e.granted), at, e.ended)
+			granted, returned := seconds(e.granted), seconds(e.returned)
+			if e.adopted { // within that second, and before its application started
+				granted = min(granted+1, first(events, Started, granted))
+			}
+			if e.ended == forgotten { // Ready ends a grant, whoever remembers it
+				returned = min(returned, first(events, Ready, granted))
+			}
+			events = append(events, Event{At: granted, What: Granted})
+			if returned <= end {
+				events = append(events, Event{At: returned, What: Returned, Note: e.ended})
+				believe(events, granted, returned, e.ended)
 			}
 		}
 		sortEvents(events)
@@ -108,14 +120,30 @@ func (l *Ledger) Apply(pods []Pod, appeared time.Time, end float64) {
 	}
 }
 
+// first is when something happened first since a time; never is infinitely late.
+func first(events []Event, what What, since float64) float64 {
+	i := slices.IndexFunc(events, func(e Event) bool { return e.What == what && e.At >= since })
+	if i < 0 {
+		return math.Inf(1)
+	}
+	return events[i].At
+}
+
 // join puts the claims of one pod in order and makes one grant of those that
 // overlap: a lock that lost its memory adopts a start that another one granted,
-// since a whole second.
+// perhaps in its very last moment, so that we never heard of it.
 func join(entries []*entry) []entry {
 	slices.SortFunc(entries, func(a, b *entry) int { return a.claimed.Compare(b.claimed) })
 	var joined []entry
 	for _, e := range entries {
-		if n := len(joined); n > 0 && !e.granted.IsZero() && e.granted.Before(joined[n-1].returned) {
+		n := len(joined)
+		if n > 0 && e.adopted && joined[n-1].granted.IsZero() {
+			claimed := joined[n-1].claimed
+			joined[n-1] = *e
+			joined[n-1].claimed = claimed
+			continue
+		}
+		if n > 0 && !e.granted.IsZero() && e.granted.Before(joined[n-1].returned) {
 			if last := &joined[n-1]; e.returned.After(last.returned) {
 				last.returned, last.ended = e.returned, e.ended
 			}

@@ -4,9 +4,7 @@ package nodewatch
 
 import (
 	"fmt"
-	"net"
 	"net/http"
-	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,19 +15,16 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
-)
 
-// dialTimeout is for one attempt to connect. A fresh node loses the first packets
-// to a Service until it knows where to send them, and those of the same
-// connection for as long as it lasts: a new one gets through.
-const dialTimeout = 2 * time.Second
+	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
+)
 
 // Connect makes the sources of a node from the address and credentials of an API server.
 func Connect(cfg *rest.Config, node string) (Sources, error) {
 	c := newConnection()
 	cfg = rest.CopyConfig(cfg)
 	if cfg.Dial == nil {
-		cfg.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext
+		cfg.Dial = daemon.Dialer{}.DialContext
 	}
 	cfg.Wrap(func(next http.RoundTripper) http.RoundTripper { return transport{next, c} })
 	client, err := rest.HTTPClientFor(cfg)

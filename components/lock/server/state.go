@@ -109,7 +109,7 @@ func grantOf(g slots.Grant, limit int) *lockapi.Grant {
 
 func grantState(c slots.Claim, claimed, granted, expires time.Time) lockapi.GrantState {
 	return lockapi.GrantState{Pod: apiPod(c.Pod), Weight: c.Weight, Priority: c.Priority,
-		ReleaseOn: lockapi.ReleaseOn(c.ReleaseOn), Legacy: c.Legacy,
+		ReleaseOn: lockapi.ReleaseOn(c.ReleaseOn), Legacy: c.Legacy, Adopted: c.Adopted,
 		ClaimedAt: claimed, GrantedAt: granted, ExpiresAt: expires}
 }
 

@@ -41,6 +41,9 @@ type Claim struct {
 	// ReleaseOn is the release policy. The table only keeps it: who sees the
 	// pods calls End.
 	ReleaseOn string `json:"releaseOn,omitempty"`
+	// Adopted marks a start that the table did not grant: it was granted, at the
+	// latest, within the second that begins when it is said to be.
+	Adopted bool `json:"adopted,omitempty"`
 	// Since is when the claim was made, if that was to an earlier table; zero
 	// for now. It is not kept: the entry has it.
 	Since time.Time `json:"-"`
@@ -215,6 +218,7 @@ func (t *Table) Adopt(now time.Time, c Claim, since time.Time) {
 	if e != nil {
 		t.forget(e)
 	}
+	c.Adopted = true
 	t.seq++
 	e = &entry{Claim: c, id: t.cfg.NewID(), seq: t.seq, claimedAt: t.past(since), granted: true, delivered: true}
 	e.grantedAt = e.claimedAt
