@@ -94,8 +94,12 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (*Node, error) {
 	return n, nil
 }
 
-// Close leaves the cluster as it is, for the next run.
+// Close leaves the cluster for the next run, without the chart: a second lock on
+// the node would be one more DaemonSet that others wait for.
 func (n *Node) Close() error {
+	if err := n.uninstall(n.quiet(context.Background(), nil)); err != nil {
+		return err
+	}
 	n.opts.Progress.Note("the cluster %s goes on running: go run ./e2e down --name %[1]s removes it", n.cluster.Name)
 	return nil
 }
