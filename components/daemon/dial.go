@@ -28,7 +28,10 @@ const (
 func (d Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	dial := d.dial
 	if dial == nil {
-		dial = (&net.Dialer{}).DialContext
+		dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			// Lookups of one resolver at the same time are one lookup: each attempt needs its own.
+			return (&net.Dialer{Resolver: &net.Resolver{}}).DialContext(ctx, network, address)
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel() // ends the attempts that came too late
