@@ -141,11 +141,11 @@ func TestAHerdGoesOnWhileTheAPIServerIsAway(t *testing.T) {
 
 // smallHealth holds health's memory on the worker to its bound.
 func smallHealth(ctx context.Context, t *testing.T, r *runner, _ string, _ *record.Run) {
-	pids, err := r.cluster.Exec(ctx, r.cluster.Worker(), "pgrep", "-f", "^/health ")
+	pid, err := r.cluster.Exec(ctx, r.cluster.Worker(), "pgrep", "-f", "^/health ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	status, err := r.cluster.Exec(ctx, r.cluster.Worker(), "cat", "/proc/"+strings.TrimSpace(pids)+"/status")
+	status, err := r.cluster.Exec(ctx, r.cluster.Worker(), "cat", "/proc/"+strings.TrimSpace(pid)+"/status")
 	if err != nil {
 		t.Fatal(err)
 	}

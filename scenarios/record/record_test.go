@@ -349,6 +349,10 @@ func TestWhatTheLockSaysOfAPod(t *testing.T) {
 	ended := func(g lockapi.GrantState, at int, why string) lockapi.EndedState {
 		return lockapi.EndedState{GrantState: g, EndedAt: after(at), Ended: why}
 	}
+	adopted := func(g lockapi.GrantState) lockapi.GrantState { g.Adopted = true; return g }
+	waits := func(now, since int) lockapi.State {
+		return lockapi.State{Now: after(now), Queue: []lockapi.ClaimState{{Pod: lockapi.Pod{UID: "1"}, ClaimedAt: after(since)}}}
+	}
 	holds := func(now int, g ...lockapi.GrantState) lockapi.State { return lockapi.State{Now: after(now), Grants: g} }
 	held := func(now int, e ...lockapi.EndedState) lockapi.State { return lockapi.State{Now: after(now), Recent: e} }
 	tests := map[string]struct {
@@ -390,6 +394,17 @@ func TestWhatTheLockSaysOfAPod(t *testing.T) {
 		"forgotten and adopted": {
 			[]lockapi.State{holds(3, claim(0, 2, 100)), holds(8), holds(9, claim(1, 1, 101)), held(12, ended(claim(1, 1, 101), 11, "ready"))},
 			pod("started", 3, "ready", 11), pod("claimed", 0, "granted", 2, "started", 3, "ready", 11, "returned", 11),
+		},
+		"forgotten after its pod was Ready": {
+			[]lockapi.State{holds(3, claim(0, 1, 100)), holds(8)}, pod("started", 2, "ready", 5),
+			pod("claimed", 0, "granted", 1, "started", 2, "ready", 5, "returned", 5),
+		},
+		"adopted, within the second that it is told": {
+			[]lockapi.State{waits(3, 0), held(12, ended(adopted(claim(4, 4, 104)), 11, "ready"))}, pod("started", 9, "ready", 11),
+			pod("claimed", 0, "granted", 5, "started", 9, "ready", 11, "returned", 11),
+		},
+		"expected by a lock that never heard of it": {
+			[]lockapi.State{{Now: after(3), Queue: []lockapi.ClaimState{{Pod: lockapi.Pod{UID: "1"}, ClaimedAt: after(0), Expected: true}}}}, pod(), pod(),
 		},
 		"a second claim": {
 			[]lockapi.State{held(9, ended(claim(0, 1, 3), 3, "lease"), ended(claim(4, 5, 7), 7, "lease"))}, pod(),

@@ -262,6 +262,9 @@ func TestAStartWithoutAGrantTakesASlotOnce(t *testing.T) {
 		if h := held(t, s); h != "rebel | " {
 			t.Errorf("held %q", h)
 		}
+		if g := state(t, s).Grants; len(g) != 1 || !g[0].Adopted || !g[0].GrantedAt.Equal(rebel.Passed) {
+			t.Errorf("grants %+v", g)
+		}
 		time.Sleep(2 * time.Minute)
 		tell(s, rebel)
 		s.Close()
