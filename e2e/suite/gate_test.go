@@ -64,7 +64,6 @@ func (r *runner) whyDoIWait(ctx context.Context, c *cluster.Cluster, namespace s
 	if said, err := r.lockStatus(ctx); err != nil || !strings.Contains(said, why) {
 		return fmt.Errorf("lock status says, %v:\n%s\nthe state says %q", err, said, why)
 	}
-	// The first word of the init container may be of an earlier reason, and the next one takes its time.
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(15 * time.Second); ; <-tick.C {

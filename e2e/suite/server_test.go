@@ -6,6 +6,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -91,6 +92,9 @@ func TestAHerdGoesOnWhileTheAPIServerIsAway(t *testing.T) {
 		case <-time.After(time.Until(left.Add(away))):
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if _, err := c.Client.ServerVersion(); err == nil {
+			return errors.New("the API server was not away")
 		}
 		if err := c.StartAPIServer(ctx); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -221,12 +222,25 @@ func (d *desk) release(id string) error {
 	return err
 }
 
-// setGate opens the gate, or closes it for these reasons.
+// setGate opens the gate, or closes it for these reasons. Those who wait are
+// told when the reasons change: they will ask again at once.
 func (d *desk) setGate(open bool, why []string) {
 	d.do(func(t *slots.Table, now time.Time) {
+		news := !slices.Equal(why, d.reasons.gate)
 		d.reasons.gate = why
 		t.SetGate(now, open)
+		if !open && news {
+			d.wakeAll()
+		}
 	})
+}
+
+// wakeAll answers all who wait with their places. Needs mu.
+func (d *desk) wakeAll() {
+	for id, w := range d.waiters {
+		close(w.wake)
+		delete(d.waiters, id)
+	}
 }
 
 // ring is the table's alarm.
@@ -303,10 +317,7 @@ func (d *desk) close() {
 	d.mu.Lock()
 	d.closed = true
 	d.alarm.Stop()
-	for id, w := range d.waiters {
-		close(w.wake)
-		delete(d.waiters, id)
-	}
+	d.wakeAll()
 	upTo := d.changes + 1
 	d.changes = upTo
 	d.mu.Unlock()

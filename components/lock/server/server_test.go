@@ -264,6 +264,14 @@ func TestAClosedGateSaysWhy(t *testing.T) {
 		if a := do(t.Context(), s, "GET", lockapi.PathReadyz, ""); a.code != 200 {
 			t.Errorf("readyz %d: pods could not reach the lock", a.code)
 		}
+		s.SetGate(false, []string{"endpoint http://db: timeout"})
+		if a := <-got; a.Place == nil || !strings.Contains(a.Place.Reason, "timeout") {
+			t.Errorf("told of a new reason: %d %s", a.code, a.body)
+		}
+		go func() { got <- ask(t.Context(), s, "a", "25s") }()
+		synctest.Wait()
+		s.SetGate(false, []string{"endpoint http://db: timeout"}) // which is no news
+		synctest.Wait()
 		s.SetGate(true, nil)
 		if a := <-got; a.Grant == nil {
 			t.Errorf("%d %s", a.code, a.body)
