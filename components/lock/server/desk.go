@@ -51,6 +51,10 @@ type waiter struct {
 type reasons struct {
 	limit string
 	gate  []string
+	// news counts the changes of gate, and told is how many of them the clients
+	// of waiting claims have heard of, by the pod's UID.
+	news int
+	told map[string]int
 }
 
 var (
@@ -63,7 +67,7 @@ var (
 
 func newDesk(cfg Config, now time.Time, log *slog.Logger, m *metrics) *desk {
 	d := &desk{log: log, metrics: m, folder: cfg.Folder, maxQueue: cfg.MaxQueue, waiters: map[string]*waiter{}, answers: map[string]int{},
-		reasons: reasons{limit: cfg.LimitReason}, node: newNode(cfg, now)}
+		reasons: reasons{limit: cfg.LimitReason, told: map[string]int{}}, node: newNode(cfg, now)}
 	d.table = d.remember(cfg, now)
 	d.alarm = time.AfterFunc(time.Hour, d.ring)
 	d.mu.Lock()
@@ -95,7 +99,8 @@ func (d *desk) acquire(ctx context.Context, c slots.Claim, wait time.Duration) (
 	return d.answer(ctx, id, w)
 }
 
-// claim enters the table. The waiter is nil when the slot is granted already.
+// claim enters the table. The waiter is nil when there is an answer already: the
+// slot is granted, or the gate is closed for a reason that the client did not hear of.
 func (d *desk) claim(c slots.Claim) (string, *waiter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -116,8 +121,9 @@ func (d *desk) claim(c slots.Claim) (string, *waiter, error) {
 		close(old.wake)
 		delete(d.waiters, id)
 	}
+	told, again := d.reasons.told[c.Pod.UID]
 	var w *waiter
-	if !granted {
+	if !granted && (d.table.Open() || !again || told == d.reasons.news) {
 		w = &waiter{wake: make(chan struct{})}
 		d.waiters[id] = w
 	}
@@ -151,6 +157,9 @@ func (d *desk) answer(ctx context.Context, id string, w *waiter) (*slots.Grant, 
 	}
 	d.table.Leave(now, id)
 	p, ok := d.table.Place(now, id)
+	if ok {
+		d.reasons.told[p.Pod.UID] = d.reasons.news
+	}
 	d.settle()
 	d.mu.Unlock()
 	if !ok {
@@ -229,7 +238,10 @@ func (d *desk) setGate(open bool, why []string) {
 		news := !slices.Equal(why, d.reasons.gate)
 		d.reasons.gate = why
 		t.SetGate(now, open)
-		if !open && news {
+		if news {
+			d.reasons.news++
+		}
+		if news && !open {
 			d.wakeAll()
 		}
 	})
@@ -267,9 +279,12 @@ func (d *desk) settle() {
 			d.recent.add(ev)
 			d.table.SetHold(d.recent.hold())
 		}
-		if w := d.waiters[ev.ID]; w != nil && (ev.Kind == slots.Granted || ev.Kind == slots.Withdrawn) {
-			close(w.wake)
-			delete(d.waiters, ev.ID)
+		if ev.Kind == slots.Granted || ev.Kind == slots.Withdrawn || ev.Kind == slots.Adopted {
+			delete(d.reasons.told, ev.Pod.UID)
+			if w := d.waiters[ev.ID]; w != nil {
+				close(w.wake)
+				delete(d.waiters, ev.ID)
+			}
 		}
 		if !d.lateSave && d.folder != nil {
 			d.lateSave = true

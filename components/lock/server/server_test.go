@@ -258,6 +258,9 @@ func TestAClosedGateSaysWhy(t *testing.T) {
 		if st := state(t, s); st.Gate.Open || st.Gate.Reasons[0] != "endpoint http://db: refused" {
 			t.Errorf("gate %+v", st.Gate)
 		}
+		if a := ask(t.Context(), s, "a", "25s"); a.Place == nil || !strings.Contains(a.Place.Reason, "refused") {
+			t.Errorf("told of a reason that came between two polls: %d %s", a.code, a.body)
+		}
 		got := make(chan answer, 1)
 		go func() { got <- ask(t.Context(), s, "a", "25s") }()
 		synctest.Wait()
