@@ -61,18 +61,22 @@ func (r *runner) whyDoIWait(ctx context.Context, c *cluster.Cluster, namespace s
 		}
 	}
 	progress.Note(ctx, "%s waits: %s", pod, why)
-	if said, err := r.lockStatus(ctx); err != nil || !strings.Contains(said, why) {
-		return fmt.Errorf("lock status says, %v:\n%s\nthe state says %q", err, said, why)
+	if said, err := r.lockStatus(ctx); err != nil {
+		return err
+	} else if !strings.Contains(said, why) {
+		return fmt.Errorf("the state says %q, lock status says\n%s", why, said)
 	}
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(15 * time.Second); ; <-tick.C {
 		log, err := r.cluster.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: "startup-lock"}).DoRaw(ctx)
 		switch {
-		case err == nil && strings.Contains(string(log), why):
+		case err != nil:
+			return fmt.Errorf("read the log of %s: %w", pod, err)
+		case strings.Contains(string(log), why):
 			return nil
 		case time.Now().After(deadline):
-			return fmt.Errorf("the log of %s does not say %q, %v:\n%s", pod, why, err, log)
+			return fmt.Errorf("the log of %s does not say %q:\n%s", pod, why, log)
 		}
 	}
 }
