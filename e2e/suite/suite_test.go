@@ -92,6 +92,9 @@ func (r *runner) load(ctx context.Context) error {
 // down removes the cluster of a suite that passed, and of one that did not:
 // its artifacts tell what happened. E2E_KEEP=1 keeps it.
 func (r *runner) down(ctx context.Context, _ *envconf.Config) (context.Context, error) {
+	if r.cost != nil {
+		r.cost.end()
+	}
 	if r.cluster == nil || keep() {
 		return ctx, nil
 	}
