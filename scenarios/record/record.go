@@ -64,6 +64,9 @@ type Sample struct {
 	// Pressure is the share of the time since the last sample in which some
 	// task waited for a CPU: "some" of /proc/pressure/cpu. Nil where the system has none.
 	Pressure *float64 `json:"pressure,omitempty"`
+	// IO and Memory are the same of /proc/pressure/io and memory.
+	IO     *float64 `json:"io,omitempty"`
+	Memory *float64 `json:"memory,omitempty"`
 	// Busy is how many cores were busy since the last sample.
 	Busy float64 `json:"busy"`
 }
@@ -84,6 +87,9 @@ type Run struct {
 	DaemonSets []DaemonSet `json:"daemonSets,omitempty"`
 	Pods       []Pod       `json:"pods"`
 	Samples    []Sample    `json:"samples,omitempty"`
+	// Limits is how many slots there were, from each moment on at which that
+	// changed; nothing for a run without a lock.
+	Limits []Step `json:"limits,omitempty"`
 }
 
 // Bound is the node bound and the terms that it is made of.

@@ -85,10 +85,10 @@ func Summarize(r *Run, bound *Bound) Summary {
 	return s
 }
 
-// Step is a moment at which a number of pods changes.
+// Step is a moment at which a number, of pods or of slots, changes.
 type Step struct {
-	At float64
-	N  int
+	At float64 `json:"at"`
+	N  int     `json:"n"`
 }
 
 // Peak is the highest number of the steps.

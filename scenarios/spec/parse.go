@@ -72,12 +72,15 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		field{"on", false, func(n *yaml.Node) {
 			r.list(n, "on", func(i int, n *yaml.Node) {
 				var place string
-				oneOf(r, &place, fmt.Sprintf("on[%d]", i), OnLocal, OnKind)(n)
+				oneOf(r, &place, fmt.Sprintf("on[%d]", i), OnLocal, OnKind, OnSim)(n)
 				s.On = append(s.On, place)
 			})
 		}},
 		field{"node", true, func(n *yaml.Node) {
-			r.mapping(n, "node", field{"cores", true, r.number(&s.Node.Cores, 1, maxCores, "node.cores")})
+			r.mapping(n, "node",
+				field{"cores", true, r.number(&s.Node.Cores, 1, maxCores, "node.cores")},
+				field{"quota", false, r.yes(&s.Node.Quota, "node.quota")},
+				field{"noise", false, r.noise(&s.Node.Noise)})
 		}},
 		field{"daemonSets", false, func(n *yaml.Node) {
 			kindOnly = n
@@ -117,7 +120,7 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		}},
 		field{"policies", true, func(n *yaml.Node) { policies = n }},
 	)
-	if kindOnly != nil && s.RunsOn(OnLocal) {
+	if kindOnly != nil && (s.RunsOn(OnLocal) || s.RunsOn(OnSim)) {
 		r.problem(kindOnly, "daemonSets, reboot and fault are for a cluster only: say on: [%s]", OnKind)
 	}
 	if policies != nil { // after the pods, because "ready: all" needs their number
@@ -132,6 +135,18 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		})
 	}
 	return s
+}
+
+func (r *reader) noise(into **Noise) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		noise := &Noise{On: maxStartup}
+		r.mapping(n, "node.noise",
+			field{"threads", true, r.number(&noise.Threads, 1, maxCores, "node.noise.threads")},
+			field{"on", false, r.duration(&noise.On, Duration(100*time.Millisecond), maxStartup, "node.noise.on")},
+			field{"off", false, r.duration(&noise.Off, 0, maxStartup, "node.noise.off")},
+		)
+		*into = noise
+	}
 }
 
 func (r *reader) daemonSet(n *yaml.Node, what string) DaemonSet {
@@ -204,7 +219,7 @@ func (r *reader) policy(n *yaml.Node, what string, s *Scenario) Policy {
 					p.Only[name] = e
 				}}
 			}
-			fields := append(r.expect(&p.Expect, what+".expect", s), place(OnLocal), place(OnKind))
+			fields := append(r.expect(&p.Expect, what+".expect", s), place(OnLocal), place(OnKind), place(OnSim))
 			r.mapping(n, what+".expect", fields...)
 		}},
 	)
@@ -221,10 +236,24 @@ func (r *reader) lock(into **Lock, what string) func(*yaml.Node) {
 		}
 		l := &Lock{ReleaseOn: lockapi.ReleaseOnTimeout}
 		r.mapping(n, what,
-			field{"locks", true, r.number(&l.Locks, 1, 1000, what+".locks")},
+			field{"locks", true, func(n *yaml.Node) {
+				switch l.Auto, l.Oracle = n.Value == "auto", n.Value == "oracle"; {
+				case l.Auto, l.Oracle:
+				default:
+					r.number(&l.Locks, 1, maxPods, what+".locks")(n)
+				}
+			}},
+			field{"min", false, r.number(&l.Min, 1, maxPods, what+".min")},
+			field{"max", false, r.number(&l.Max, 1, maxPods, what+".max")},
 			field{"lease", true, r.seconds(&l.Lease, Duration(time.Second), Duration(lockapi.MaxLease), what+".lease")},
 			field{"releaseOn", false, oneOf(r, &l.ReleaseOn, what+".releaseOn", lockapi.ReleaseOnTimeout, lockapi.ReleaseOnStarted, lockapi.ReleaseOnReady)},
 		)
+		if !l.Auto && (l.Min != 0 || l.Max != 0) {
+			r.problem(n, "%s: min and max are bounds for locks: auto", what)
+		}
+		if l.Max != 0 && l.Min > l.Max {
+			r.problem(n, "%s: min %d is above max %d", what, l.Min, l.Max)
+		}
 		*into = l
 	}
 }

@@ -35,8 +35,9 @@ type Scenario struct {
 
 // The places where herds run.
 const (
-	OnLocal = "local"
-	OnKind  = "kind"
+	OnLocal = "local" // processes on this machine
+	OnKind  = "kind"  // pods on a kind cluster
+	OnSim   = "sim"   // a model of a node, in virtual time
 )
 
 // RunsOn tells whether the scenario can run in a place.
@@ -48,6 +49,21 @@ func (s *Scenario) RunsOn(place string) bool {
 type Node struct {
 	// Cores limits the node to that many CPUs.
 	Cores int `json:"cores"`
+	// Quota limits it by a cgroup's CPU quota instead of giving it these CPUs and
+	// no others: all of the machine's can be seen, and used until the quota is.
+	Quota bool `json:"quota,omitempty"`
+	// Noise is what runs on the node besides; nil is nothing.
+	Noise *Noise `json:"noise,omitempty"`
+}
+
+// Noise is a neighbour that computes, again and again, whatever the herd does.
+type Noise struct {
+	// Threads is how many cores it would use if it could.
+	Threads int `json:"threads"`
+	// On and Off are how long it computes and then rests. It never rests when
+	// Off is 0; it begins with On.
+	On  Duration `json:"on"`
+	Off Duration `json:"off,omitzero"`
 }
 
 // DaemonSet is one of the cluster. No pod may start before those that are
@@ -127,8 +143,16 @@ type Policy struct {
 
 // Lock is the settings of the node's lock.
 type Lock struct {
-	Locks int      `json:"locks"`
-	Lease Duration `json:"lease"`
+	// Locks is the fixed number of slots; 0 when Auto or Oracle finds it.
+	Locks int `json:"locks"`
+	// Auto lets the lock follow the node, within Min and Max; 0 leaves a bound to the lock.
+	Auto bool `json:"auto,omitempty"`
+	Min  int  `json:"min,omitempty"`
+	Max  int  `json:"max,omitempty"`
+	// Oracle is the fixed number that turns out best when all of them are tried
+	// in the simulator. Whoever runs the policy sets Locks to it.
+	Oracle bool     `json:"oracle,omitempty"`
+	Lease  Duration `json:"lease"`
 	// ReleaseOn ends a grant before its lease does; empty is the same as timeout: nothing does.
 	ReleaseOn lockapi.ReleaseOn `json:"releaseOn,omitempty"`
 }
@@ -138,9 +162,14 @@ func (l *Lock) String() string {
 	if l == nil {
 		return "no lock"
 	}
-	slots := "1 slot"
-	if l.Locks > 1 {
-		slots = fmt.Sprintf("%d slots", l.Locks)
+	slots := fmt.Sprintf("%d slots", l.Locks)
+	switch {
+	case l.Auto:
+		slots = "slots follow the node"
+	case l.Locks == 0:
+		slots = "the best number of slots"
+	case l.Locks == 1:
+		slots = "1 slot"
 	}
 	if l.Early() {
 		return fmt.Sprintf("%s, lease %s, released on %s", slots, l.Lease, l.ReleaseOn)

@@ -1,0 +1,29 @@
+// Package pressure follows the node: it reads how contended CPU, disk and memory
+// are, and decides how many slots there may be. Meter reads, Controller decides;
+// the controller is pure, so that the simulator runs the very same one.
+package pressure
+
+import "time"
+
+// Sample is what the node did since the sample before.
+type Sample struct {
+	At time.Time
+	// Cores is what the node has: its CPUs, or fewer by a cgroup's quota.
+	Cores float64
+	// Busy is how many cores were in use, by everybody, on the average.
+	Busy float64
+	// Running is how many tasks ran or waited for a CPU at the moment of the
+	// sample, the reader itself left out; Blocked how many waited for the disk.
+	Running, Blocked float64
+	// PSI tells whether the kernel counts pressure; if not, the rest is 0.
+	PSI bool
+	// CPU, IO and Memory are the shares of the time, 0 to 1, in which some task
+	// waited for it; IOFull and MemoryFull those in which all of them did.
+	CPU, IO, IOFull, Memory, MemoryFull float64
+}
+
+// Grant is a slot held, as far as the controller needs it.
+type Grant struct {
+	Since  time.Time
+	Weight int // in slots: about as many cores as the start may use
+}
