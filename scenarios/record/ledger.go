@@ -15,6 +15,13 @@ import (
 // lock remembers ended grants for a while only, so it is asked about once a second.
 type Ledger struct {
 	claims map[key]*entry
+	limits []limit // only where it changes
+}
+
+// limit is how many slots there were from a moment on.
+type limit struct {
+	since time.Time
+	slots int
 }
 
 // key tells apart the claims of one pod, should it ever make a second one.
@@ -37,6 +44,7 @@ func (l *Ledger) Merge(s *lockapi.State) {
 	if s == nil {
 		return
 	}
+	l.note(s.Now, s.Limit.Slots)
 	for _, q := range s.Queue {
 		if !q.Expected {
 			l.at(q.Pod, q.ClaimedAt)
@@ -75,6 +83,30 @@ func (l *Ledger) at(pod lockapi.Pod, claimed time.Time) *entry {
 		l.claims[k] = e
 	}
 	return e
+}
+
+// note keeps the limit where it changes. There is never a limit of 0: a state
+// that has none says nothing about it.
+func (l *Ledger) note(now time.Time, slots int) {
+	if n := len(l.limits); slots > 0 && (n == 0 || l.limits[n-1].slots != slots) {
+		l.limits = append(l.limits, limit{now, slots})
+	}
+}
+
+// Limits is the limit over time until end, in seconds since the herd appeared.
+// What it was then is what was heard last before, or else first after.
+func (l *Ledger) Limits(appeared time.Time, end float64) []Step {
+	var steps []Step
+	for _, c := range l.limits {
+		at := c.since.Sub(appeared.Round(0)).Seconds() // the lock's times are of the wall clock
+		switch {
+		case at <= 0 || len(steps) == 0:
+			steps = []Step{{0, c.slots}}
+		case at <= end:
+			steps = append(steps, Step{at, c.slots})
+		}
+	}
+	return steps
 }
 
 // Apply replaces the lock's events of each pod by those of the ledger. Ends of

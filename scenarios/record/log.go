@@ -138,6 +138,7 @@ func (l *Log) Snapshot(now time.Time) *Run {
 		run.Pods[i].Events = slices.Clone(run.Pods[i].Events)
 	}
 	l.ledger.Apply(run.Pods, run.Appeared, run.Ended)
+	run.Limits = l.ledger.Limits(run.Appeared, run.Ended)
 	for i := range run.Pods {
 		run.Pods[i].Events = slices.DeleteFunc(run.Pods[i].Events, func(e Event) bool { return e.At > run.Ended })
 	}

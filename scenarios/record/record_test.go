@@ -131,7 +131,7 @@ func TestSummarize(t *testing.T) {
 			if (mean == nil) != (test.mean == 0) || mean != nil && *mean != test.mean {
 				t.Errorf("mean %v, want %v", mean, test.mean)
 			}
-			got.AllReady, got.MeanReady, got.Ratio, got.Spacing = nil, nil, nil, nil
+			got.AllReady, got.MeanReady, got.Ratio, got.Spacing, got.LongestWait = nil, nil, nil, nil, nil
 			if got != test.want {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
@@ -154,6 +154,70 @@ func TestSpacing(t *testing.T) {
 		if (got == nil) != (test.want < 0) || got != nil && *got != test.want {
 			t.Errorf("%s: got %v, want %v", name, got, test.want)
 		}
+	}
+}
+
+func TestLongestWait(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		pods []record.Pod
+		want float64 // negative for none
+	}{
+		"from the claim to the grant":                  {[]record.Pod{pod("claimed", 1, "granted", 4, "started", 9), pod("claimed", 3, "granted", 5, "started", 6)}, 3},
+		"from nothing to the start, without a lock":    {[]record.Pod{pod("started", 3, "stopped", 5, "started", 9), pod("started", 1)}, 3},
+		"to a start without a grant":                   {[]record.Pod{pod("claimed", 1, "started", 8)}, 7},
+		"in vain, to the end":                          {[]record.Pod{pod("claimed", 1, "granted", 4), pod("claimed", 2)}, 18},
+		"until it was deleted":                         {[]record.Pod{pod("claimed", 2, "deleted", 7)}, 5},
+		"a second grant is no wait":                    {[]record.Pod{pod("claimed", 0, "granted", 1, "returned", 2, "claimed", 4, "granted", 15)}, 1},
+		"a faulty pod may wait as long as it likes to": {[]record.Pod{faulty(pod("claimed", 1)), pod("claimed", 1, "granted", 2)}, 1},
+		"nobody": {[]record.Pod{faulty(pod("claimed", 1))}, -1},
+	}
+	for name, test := range tests {
+		got := record.Summarize(&record.Run{Pods: test.pods, Ended: 20}, nil).LongestWait
+		if (got == nil) != (test.want < 0) || got != nil && *got != test.want {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+func TestHeldCountsWeights(t *testing.T) {
+	t.Parallel()
+	heavy := pod("granted", 1, "returned", 5)
+	heavy.Weight = 3
+	got := record.Held(&record.Run{Pods: []record.Pod{heavy, pod("granted", 4, "returned", 6)}, Ended: 9})
+	if want := []record.Step{{At: 1, N: 3}, {At: 4, N: 4}, {At: 5, N: 1}, {At: 6, N: 0}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestTheLimitIsKeptWhereItChanges(t *testing.T) {
+	t.Parallel()
+	said := func(now, slots int) lockapi.State {
+		return lockapi.State{Now: after(now), Limit: lockapi.Limit{Slots: slots}}
+	}
+	tests := map[string]struct {
+		states []lockapi.State
+		want   []record.Step
+	}{
+		"no lock":                         {nil, nil},
+		"fixed":                           {[]lockapi.State{said(1, 2), said(2, 2), said(3, 2)}, []record.Step{{At: 0, N: 2}}},
+		"it moves":                        {[]lockapi.State{said(1, 2), said(2, 3), said(3, 3), said(5, 2)}, []record.Step{{At: 0, N: 2}, {At: 2, N: 3}, {At: 5, N: 2}}},
+		"known before the herd was there": {[]lockapi.State{said(-3, 1), said(-2, 4), said(1, 4), said(2, 5)}, []record.Step{{At: 0, N: 4}, {At: 2, N: 5}}},
+		"after the end":                   {[]lockapi.State{said(1, 2), said(21, 3)}, []record.Step{{At: 0, N: 2}}},
+		"a state without a limit":         {[]lockapi.State{{Now: after(1)}, said(2, 2), {Now: after(3)}, said(4, 2)}, []record.Step{{At: 0, N: 2}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := record.NewLog("test", &spec.Scenario{}, spec.Policy{}, nil, after(0))
+			for _, s := range test.states {
+				log.Merge(&s)
+			}
+			log.Finish(after(20), false)
+			if got := log.Snapshot(after(30)).Limits; !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
 	}
 }
 

@@ -3,7 +3,6 @@
 package record
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -23,6 +22,11 @@ type Summary struct {
 	// Ratio is AllReady in node bounds; nil when either is unknown.
 	Ratio    *float64 `json:"ratio,omitempty"`
 	Restarts int      `json:"restarts"`
+	// LongestWait is the longest that a pod without a fault waited for its start, in
+	// seconds: from its claim to its first grant, and where there is no lock from when
+	// the herd appeared to when its application was first started. Who waits in vain
+	// waits until the end. Nil when there is no such pod.
+	LongestWait *float64 `json:"longestWait,omitempty"`
 	// Starters is the most starters at once, Grants the most grants held at once.
 	Starters int `json:"starters"`
 	Grants   int `json:"grants"`
@@ -60,6 +64,9 @@ func Summarize(r *Run, bound *Bound) Summary {
 		if p.Sound() {
 			s.Sound++
 		}
+		if w := waited(p, r.Ended); p.Fault == "" && (s.LongestWait == nil || w > *s.LongestWait) {
+			s.LongestWait = &w
+		}
 		at, ok := p.ReadyAt()
 		if !ok {
 			continue
@@ -85,114 +92,16 @@ func Summarize(r *Run, bound *Bound) Summary {
 	return s
 }
 
-// Step is a moment at which a number, of pods or of slots, changes.
-type Step struct {
-	At float64 `json:"at"`
-	N  int     `json:"n"`
-}
-
-// Peak is the highest number of the steps.
-func Peak(steps []Step) int {
-	most := 0
-	for _, s := range steps {
-		most = max(most, s.N)
-	}
-	return most
-}
-
-// Starters counts over time the pods that hold a grant, or have started their
-// application and are not yet Ready.
-func Starters(r *Run) []Step {
-	var all []span
-	for i := range r.Pods {
-		all = append(all, union(append(held(&r.Pods[i], r.Ended), starting(&r.Pods[i], r.Ended)...))...)
-	}
-	return count(all)
-}
-
-// Grants counts over time the pods that hold a grant.
-func Grants(r *Run) []Step {
-	var all []span
-	for i := range r.Pods {
-		all = append(all, held(&r.Pods[i], r.Ended)...)
-	}
-	return count(all)
-}
-
-// span is from when to when something was so.
-type span struct{ from, to float64 }
-
-// held is when the pod held a grant.
-func held(p *Pod, end float64) []span {
-	var spans []span
-	for _, e := range p.Events {
-		switch e.What {
-		case Granted:
-			spans = append(spans, span{e.At, max(end, e.At)})
-		case Returned:
-			if n := len(spans); n > 0 {
-				spans[n-1].to = e.At
-			}
+// waited is how long a pod waited until it was granted a slot, or started without
+// one, or was not waited for any more.
+func waited(p *Pod, end float64) float64 {
+	claimed, _ := p.First(Claimed) // 0, when the herd appeared, without a lock
+	for _, w := range []What{Granted, Started, Deleted} {
+		if at, ok := p.First(w); ok {
+			return max(0, at-claimed)
 		}
 	}
-	return spans
-}
-
-// starting is when the pod's application ran and had not yet been Ready. A pod
-// that was Ready and is not for a while has started all the same.
-func starting(p *Pod, end float64) []span {
-	var spans []span
-	open := false
-	for _, e := range p.Events {
-		switch e.What {
-		case Started:
-			spans, open = append(spans, span{e.At, max(end, e.At)}), true
-		case Ready, Stopped, Deleted:
-			if open {
-				spans[len(spans)-1].to, open = e.At, false
-			}
-		}
-	}
-	return spans
-}
-
-// union joins spans that touch or overlap, so that one pod counts once.
-func union(spans []span) []span {
-	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	var joined []span
-	for _, s := range spans {
-		if n := len(joined); n > 0 && s.from <= joined[n-1].to {
-			joined[n-1].to = max(joined[n-1].to, s.to)
-			continue
-		}
-		joined = append(joined, s)
-	}
-	return joined
-}
-
-// count turns spans into the number of them over time. Where one ends as
-// another begins, the end comes first: a slot that is handed over is one slot.
-func count(spans []span) []Step {
-	var steps []Step
-	for _, s := range spans {
-		if s.to > s.from {
-			steps = append(steps, Step{s.from, 1}, Step{s.to, -1})
-		}
-	}
-	slices.SortFunc(steps, func(a, b Step) int {
-		return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.N, b.N))
-	})
-	var counted []Step
-	n := 0
-	for _, s := range steps {
-		n += s.N
-		if last := len(counted) - 1; last >= 0 && counted[last].At == s.At {
-			counted[last].N = n
-			continue
-		}
-		counted = append(counted, Step{s.At, n})
-	}
-	return counted
+	return max(0, end-claimed)
 }
 
 // Inversions counts the claims that were passed: granted after, or not at all,
