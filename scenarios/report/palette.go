@@ -20,7 +20,9 @@ func colours() []colour {
 		{"ready", "#5aa9dc", "#3786bd"},
 		{"crash", "#c8451b", "#ff7f57"},
 		{"slot", "#1b2128", "#e8ebef"},
-		{"press", "#8b7fb8", "#9b8fd0"},
+		{"press", "#a79dcb", "#7a6fb0"},
+		{"io", "#00695c", "#4fd1b5"},
+		{"memory", "#a3195b", "#ff8fc0"},
 	}
 }
 
@@ -73,5 +75,9 @@ svg .slot{fill:var(--slot)}
 svg .starters{fill:var(--starting)}
 svg .press{fill:var(--press)}
 svg .limit{stroke:var(--ink);stroke-width:1.2;stroke-dasharray:4 3}
+svg .moving{fill:none;stroke:var(--ink);stroke-width:1.6;stroke-linejoin:round}
+svg .held{fill:var(--slot);fill-opacity:.22}
+svg .io{fill:none;stroke:var(--io);stroke-width:1.5;stroke-linejoin:round}
+svg .memory{fill:none;stroke:var(--memory);stroke-width:1.5;stroke-dasharray:4 2.5;stroke-linejoin:round}
 svg .hit{fill:transparent}
 `

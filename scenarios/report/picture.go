@@ -22,7 +22,7 @@ func Picture(r *record.Result) []byte {
 	plots := newPlots(r)
 	for i, p := range plots {
 		p.left, p.width, p.lane = margin+2, wide-2*margin-4, 30
-		p.side, p.names, p.tips = false, false, false
+		p.side, p.names, p.tips, p.pressure = false, false, false, false
 		p.row = 8
 		if n := len(p.run.Pods); n > 30 {
 			p.row = max(2, 240/float64(n))
@@ -32,12 +32,12 @@ func Picture(r *record.Result) []byte {
 		s.text("body soft", margin, y+18, sentence(r.Outcomes[i]))
 		top := y + 44
 		bottom := top + p.row*float64(len(p.run.Pods))
-		lane := bottom + 22
-		p.grid(&s, top, lane+p.lane, i == len(plots)-1)
+		end := bottom + p.lanesHeight(22)
+		p.grid(&s, top, end, i == len(plots)-1)
 		p.rows(&s, top)
 		p.marks(&s, top, bottom)
-		p.startersLane(&s, lane)
-		y = lane + p.lane + 8
+		p.lanes(&s, bottom, 22)
+		y = end + 8
 	}
 	height := y + 36
 	var out strings.Builder

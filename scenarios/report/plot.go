@@ -1,5 +1,5 @@
 // plot.go draws the timeline of one run: a row per pod, and underneath, on the
-// same time axis, the number of starters and the CPU pressure.
+// same time axis, the lanes of lanes.go.
 
 package report
 
@@ -20,6 +20,7 @@ type plot struct {
 
 	span     float64 // seconds that the whole width stands for
 	starters int     // the top of the starters' axis
+	slots    int     // the top of the slots' axis
 	pressure bool    // some run has pressure figures
 
 	// Geometry, in pixels.
@@ -32,15 +33,18 @@ type plot struct {
 // newPlots makes the page's plots, one per outcome.
 func newPlots(r *record.Result) []plot {
 	plots := make([]plot, len(r.Outcomes))
-	span, starters, pressure := 1.0, 1, false
+	span, starters, slots, pressure := 1.0, 1, 1, false
 	for _, o := range r.Outcomes {
 		span = max(span, o.Run.Ended)
 		starters = max(starters, o.Summary.Starters)
+		if moves(o.Run) {
+			slots = max(slots, record.Peak(o.Run.Limits), record.Peak(record.Held(o.Run)))
+		}
 		pressure = pressure || o.Summary.Pressure != nil
 	}
 	for i, o := range r.Outcomes {
 		p := plot{
-			run: o.Run, sum: o.Summary, span: span * 1.02, starters: starters, pressure: pressure,
+			run: o.Run, sum: o.Summary, span: span * 1.02, starters: starters, slots: slots, pressure: pressure,
 			left: 96, width: 1000, row: 15, lane: 56, side: true, names: true, tips: true,
 		}
 		if n := len(o.Run.Pods); n > 40 { // a big herd gets thinner rows
@@ -67,18 +71,11 @@ func (p plot) inline() string {
 // draw draws everything from a height downwards and returns where it ends.
 func (p plot) draw(s *svg, top float64) float64 {
 	bottom := top + p.row*float64(len(p.run.Pods))
-	startersTop := bottom + 26
-	end := startersTop + p.lane
-	if p.pressure {
-		end += 26 + p.lane
-	}
+	end := bottom + p.lanesHeight(26)
 	p.grid(s, top, end, true)
 	p.rows(s, top)
 	p.marks(s, top, bottom)
-	p.startersLane(s, startersTop)
-	if p.pressure {
-		p.pressureLane(s, startersTop+p.lane+26)
-	}
+	p.lanes(s, bottom, 26)
 	return end
 }
 
@@ -309,104 +306,4 @@ func (p plot) nodeMarks(s *svg, top, bottom float64) {
 			mark(max(0, *d.ReadyAt), "DaemonSet "+d.Name+" Ready")
 		}
 	}
-}
-
-// startersLane draws how many pods are starting at once.
-func (p plot) startersLane(s *svg, top float64) {
-	bottom := top + p.lane
-	scale := p.lane / float64(p.starters)
-	steps := record.Starters(p.run)
-	s.path("starters", stepArea(steps, p.run.Ended, p.x, func(n int) float64 { return bottom - float64(n)*scale }, bottom), "")
-	s.line("grid", p.left, bottom, p.left+p.width, bottom)
-	if p.side { // elsewhere the peak's label says it
-		s.text("soft end", p.left-8, top+1, "starters")
-	}
-	peak := record.Peak(steps)
-	for _, step := range steps {
-		if step.N == peak {
-			y := bottom - float64(peak)*scale
-			s.tag("", p.x(step.At)+4, y-4, plural(peak, "starter", "starters")+" at once")
-			break
-		}
-	}
-	if l := p.run.Policy.Lock; l != nil {
-		y := bottom - float64(l.Locks)*scale
-		if l.Locks <= p.starters {
-			s.line("limit", p.left, y, p.left+p.width, y)
-		}
-	}
-	p.hits(s, top, func(from, to float64) string {
-		n := 0
-		for _, step := range steps {
-			if step.At <= to {
-				n = step.N
-			}
-		}
-		return fmt.Sprintf("%s s: %d starters", seconds(to), n)
-	})
-}
-
-// pressureLane draws the share of the time in which some task waited for a CPU.
-func (p plot) pressureLane(s *svg, top float64) {
-	bottom := top + p.lane
-	var d strings.Builder
-	last := math.NaN()
-	for _, sample := range p.run.Samples {
-		if sample.Pressure == nil || sample.At > p.run.Ended {
-			continue
-		}
-		if math.IsNaN(last) {
-			fmt.Fprintf(&d, "M%s %s", num(p.x(sample.At)), num(bottom))
-		}
-		fmt.Fprintf(&d, "L%s %s", num(p.x(sample.At)), num(bottom-*sample.Pressure*p.lane))
-		last = sample.At
-	}
-	if !math.IsNaN(last) {
-		fmt.Fprintf(&d, "L%s %sZ", num(p.x(last)), num(bottom))
-		s.path("press", d.String(), "")
-	}
-	s.line("grid", p.left, top, p.left+p.width, top)
-	s.line("grid", p.left, bottom, p.left+p.width, bottom)
-	s.text("soft end", p.left-8, top+1, "CPU pressure")
-	s.text("soft end", p.left-8, top+15, "0–100 %")
-	p.hits(s, top, func(from, to float64) string {
-		sum, n, busy := 0.0, 0, 0.0
-		for _, sample := range p.run.Samples {
-			if sample.At > from && sample.At <= to && sample.Pressure != nil {
-				sum, busy, n = sum+*sample.Pressure, busy+sample.Busy, n+1
-			}
-		}
-		if n == 0 {
-			return ""
-		}
-		return fmt.Sprintf("%s s: CPU pressure %.0f %%, %.1f cores busy", seconds(to), sum/float64(n)*100, busy/float64(n))
-	})
-}
-
-// hits lays transparent strips of a second or so over a lane, for tooltips.
-func (p plot) hits(s *svg, top float64, tip func(from, to float64) string) {
-	if !p.tips {
-		return
-	}
-	step := max(1, math.Ceil(p.run.Ended/150))
-	for t := 0.0; t < p.run.Ended; t += step {
-		to := min(t+step, p.run.Ended)
-		if text := tip(t, to); text != "" {
-			s.rect("hit", p.x(t), top, p.x(to)-p.x(t), p.lane, text)
-		}
-	}
-}
-
-// stepArea is the outline of a number that changes in steps.
-func stepArea(steps []record.Step, end float64, x func(float64) float64, y func(int) float64, bottom float64) string {
-	var d strings.Builder
-	fmt.Fprintf(&d, "M%s %s", num(x(0)), num(bottom))
-	n := 0
-	for _, step := range steps {
-		at := min(step.At, end)
-		fmt.Fprintf(&d, "L%s %sL%s %s", num(x(at)), num(y(n)), num(x(at)), num(y(step.N)))
-		n = step.N
-	}
-	fmt.Fprintf(&d, "L%s %sL%s %sZ", num(x(end)), num(y(n)), num(x(end)), num(bottom))
-	return d.String()
 }
