@@ -2,27 +2,213 @@
 
 package pressure
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"time"
+)
 
-// Interval is how often the node is sampled.
+// Interval is how often the controller wants a sample.
 const Interval = 250 * time.Millisecond
 
 // Config bounds the limit.
 type Config struct {
-	Min, Max int // Max 0 takes it from the cores of the first sample
+	// Min is the least, at least 1: a node that is busy with other things starts
+	// its pods nevertheless.
+	Min int
+	// Max is the most; 0 takes it from the cores of the first sample.
+	Max int
 }
 
-// Controller decides on the limit. Not safe for concurrent use.
-type Controller struct{ cfg Config }
+// MaxPerCore is the most slots for each core that a Config without Max allows:
+// starts that only wait fit on a node by the dozen.
+const MaxPerCore = 32
+
+// What the controller believes of any node. All of it was found in the
+// simulator and tried on real nodes; make simulate shows what it is worth.
+const (
+	// A grant is load to come for so long: the kubelet looks for containers that
+	// ended once a second, and then has to start the next one.
+	unseen, seen = 900 * time.Millisecond, 1500 * time.Millisecond
+	// Over so long demand is averaged, and is learned what a start costs.
+	settling, learning = 300 * time.Millisecond, 500 * time.Millisecond
+	// forgetting is how long that is remembered when nobody starts.
+	forgetting = 5 * time.Second
+	// leastCost is the least that a start is taken to cost, in cores or readers:
+	// what is cheap now may only be about to begin.
+	leastCost = 0.1
+	// crowd bounds the tasks that wait at once, as seen in one look, for each
+	// that the kernel's count of pressure vouches for.
+	crowd = 8
+	// readers is how many starts may wait for the disk at once.
+	readers = 4
+	// blind is how much of the cores may be in use where nobody counts who waits.
+	blind = 0.9
+	// Memory pressure above these shares lets nobody start for a while: there,
+	// one more start makes all of them slow.
+	memorySome, memoryFull = 0.2, 0.05
+	memoryPause            = 5 * time.Second
+	// stale is the age at which the last sample says nothing any more.
+	stale = 2 * time.Second
+)
+
+// Controller finds the limit for a node from what it sees of it. It is pure: no
+// clock, no I/O. Not safe for concurrent use.
+//
+// It asks one question about each sample: how many more starts would find the
+// CPUs just busy? Demand is the cores in use and the tasks that wait for one, so
+// it goes on growing where utilisation ends. Wanted is a demand a little above
+// the cores: enough that no core is idle while one start ends and the next is on
+// its way, not so much that starts slow each other down. What is missing between
+// the two, divided by what a start was found to cost, less the grants that are
+// too young to show, is how many may go now; and never more go unproven than
+// have been seen to run, so that the number at most doubles until it shows.
+type Controller struct {
+	cfg       Config
+	last      time.Time // of the sample before
+	cpu, disk resource
+	braked    time.Time // until then, for the sake of memory
+	why       string
+}
+
+// resource is one thing that starts compete for.
+type resource struct {
+	demand float64 // how much of it is wanted
+	cost   float64 // how much of it a start wants, for each unit of weight
+}
 
 // NewController makes a controller that has seen nothing yet.
-func NewController(cfg Config) *Controller { return &Controller{cfg: cfg} }
+func NewController(cfg Config) *Controller {
+	cfg.Min = max(cfg.Min, 1)
+	return &Controller{cfg: cfg, cpu: resource{cost: 1}, disk: resource{cost: leastCost}, why: "the node was not looked at yet"}
+}
 
-// Limit takes a sample in and answers with the limit.
-func (c *Controller) Limit(s Sample, grants []Grant, _ int) int {
-	room := s.Cores - s.Busy
-	return max(c.cfg.Min, 1, len(grants)+int(room))
+// Limit takes in a sample and answers with the limit from now on. The grants are
+// those held now. It wants to be called about every Interval.
+func (c *Controller) Limit(s Sample, grants []Grant) int {
+	if c.cfg.Max == 0 {
+		c.cfg.Max = max(c.cfg.Min, MaxPerCore*int(math.Ceil(s.Cores)))
+	}
+	held, shown := weigh(grants, s.At)
+	c.learn(s, held, shown)
+	coming := float64(held) - shown
+	room := min(
+		(wanted(s)-c.cpu.demand)/c.cpu.cost,
+		(readers+s.Cores/2-c.disk.demand)/c.disk.cost,
+	) - coming
+	room = min(room, max(s.Cores, shown)-coming)
+	limit := held
+	switch {
+	case s.At.Before(c.braked):
+		limit = c.cfg.Min
+	case room >= 0.5:
+		limit += max(1, int(room))
+	case room < -1: // one of those that end is not replaced
+		limit--
+	}
+	c.why = c.explain(s, limit, held)
+	return min(max(limit, c.cfg.Min), c.cfg.Max)
 }
 
 // Why says in words why the limit is what it is.
-func (c *Controller) Why() string { return "follows the node" }
+func (c *Controller) Why() string { return c.why }
+
+// weigh is the weight of all grants, and how much of it shows in a sample.
+func weigh(grants []Grant, now time.Time) (held int, shown float64) {
+	for _, g := range grants {
+		held += g.Weight
+		age := min(max(now.Sub(g.Since), unseen), seen)
+		shown += float64(g.Weight) * float64(age-unseen) / float64(seen-unseen)
+	}
+	return held, shown
+}
+
+// wanted is the demand for CPU at which the node is just busy.
+func wanted(s Sample) float64 {
+	switch {
+	case s.Running >= 0: // every task that waits is counted
+		return s.Cores + 1 + s.Cores/2
+	case s.PSI: // that any does is known, and counts as one
+		return s.Cores + 0.75
+	default:
+		return s.Cores * blind
+	}
+}
+
+// waiting is how many tasks want a resource that they do not have. The kernel's
+// count of pressure tells for how long there was any, a look tells how many there
+// were at one moment. Neither is believed without the other.
+func waiting(share, looked float64, psi bool) float64 {
+	switch {
+	case !psi:
+		return max(looked, 0)
+	case looked < 0:
+		return share
+	default:
+		return min(max(looked, share), crowd*share)
+	}
+}
+
+// learn takes in what a sample says of the resources.
+func (c *Controller) learn(s Sample, held int, shown float64) {
+	dt := s.At.Sub(c.last)
+	if c.last.IsZero() || dt < 0 || dt > stale {
+		c.cpu.demand, c.disk.demand = s.Busy, 0 // what was before is no part of it
+		dt = Interval
+	}
+	c.last = s.At
+	runnable := -1.0
+	if s.Running >= 0 {
+		runnable = max(s.Running-s.Busy, 0)
+	}
+	c.cpu.learn(dt, s.Busy+waiting(s.CPU, runnable, s.PSI), held, shown, 1)
+	c.disk.learn(dt, waiting(s.IO, s.Blocked, s.PSI), held, shown, leastCost)
+	if s.Memory > memorySome || s.MemoryFull > memoryFull {
+		c.braked = s.At.Add(memoryPause)
+	}
+}
+
+// learn takes in a measured demand. A start is taken to cost as much as
+// unknown ones do when there was none for a while.
+func (r *resource) learn(dt time.Duration, demand float64, held int, shown, unknown float64) {
+	r.demand += part(dt, settling) * (demand - r.demand)
+	switch {
+	case shown >= 0.5:
+		r.cost += part(dt, learning) * (min(max(r.demand/shown, leastCost), 1) - r.cost)
+	case held == 0:
+		r.cost += part(dt, forgetting) * (unknown - r.cost)
+	}
+}
+
+// part is how much of the way to a new value an average over tau goes in dt.
+func part(dt, tau time.Duration) float64 { return 1 - math.Exp(-dt.Seconds()/tau.Seconds()) }
+
+// explain says why the limit is what it is.
+func (c *Controller) explain(s Sample, limit, held int) string {
+	switch {
+	case s.At.Before(c.braked):
+		return "held at the minimum: memory is short on this node"
+	case limit < c.cfg.Min:
+		return fmt.Sprintf("at the minimum: %s", c.describe(s))
+	case limit > c.cfg.Max:
+		return fmt.Sprintf("at the maximum: %s", c.describe(s))
+	case limit > held:
+		return fmt.Sprintf("room for %d more: %s", limit-held, c.describe(s))
+	case limit < held:
+		return fmt.Sprintf("too many start at once: %s", c.describe(s))
+	default:
+		return fmt.Sprintf("busy: %s", c.describe(s))
+	}
+}
+
+// describe is the node in a few figures.
+func (c *Controller) describe(s Sample) string {
+	text := fmt.Sprintf("%.1f of %.4g cores in use", s.Busy, s.Cores)
+	if over := c.cpu.demand - s.Busy; over > 0.05 && (s.PSI || s.Running >= 0) {
+		text += fmt.Sprintf(", %.1f tasks wait for one", over)
+	}
+	if c.disk.demand > 0.05 {
+		text += fmt.Sprintf(", %.1f wait for the disk", c.disk.demand)
+	}
+	return text
+}

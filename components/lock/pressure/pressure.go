@@ -14,6 +14,7 @@ type Sample struct {
 	Busy float64
 	// Running is how many tasks ran or waited for a CPU at the moment of the
 	// sample, the reader itself left out; Blocked how many waited for the disk.
+	// Each is negative where it is not known.
 	Running, Blocked float64
 	// PSI tells whether the kernel counts pressure; if not, the rest is 0.
 	PSI bool
