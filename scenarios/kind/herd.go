@@ -55,6 +55,7 @@ func (h Herd) Run(ctx context.Context, c *cluster.Cluster, s *spec.Scenario, pol
 	fail := func(doing string, err error) error {
 		return fmt.Errorf("run %s with policy %s on the cluster %s: %s: %w", s.Name, policy.Name, c.Name, doing, err)
 	}
+	s = s.For(policy)
 	if err := c.StopWorker(ctx); err != nil {
 		return nil, fail("take the worker away", err)
 	}

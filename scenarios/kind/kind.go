@@ -162,10 +162,19 @@ func (n *Node) release(l *spec.Lock) install.Options {
 // tag that are on the nodes already.
 func ChartValues(tag string, l *spec.Lock) map[string]any {
 	ours := map[string]any{"tag": tag, "pullPolicy": "Never"}
+	lock := map[string]any{"locks": l.Locks}
+	if l.Auto {
+		lock["locks"] = "auto"
+	}
+	for bound, slots := range map[string]int{"minLocks": l.Min, "maxLocks": l.Max} {
+		if slots != 0 {
+			lock[bound] = slots
+		}
+	}
 	return map[string]any{
 		"image":   ours,
 		"health":  map[string]any{"image": ours},
-		"lock":    map[string]any{"locks": l.Locks},
+		"lock":    lock,
 		"lease":   l.Lease.String(),
 		"release": map[string]any{"on": string(cmp.Or(l.ReleaseOn, lockapi.ReleaseOnTimeout))},
 	}

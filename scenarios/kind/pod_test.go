@@ -61,10 +61,17 @@ func TestFaultyPods(t *testing.T) {
 func TestTheChartGetsThePolicy(t *testing.T) {
 	t.Parallel()
 	n := &Node{cluster: &cluster.Cluster{Kubeconfig: "k"}, chart: "chart"}
-	got, err := json.Marshal(n.release(&spec.Lock{Locks: 2, Lease: spec.Duration(2 * time.Minute), ReleaseOn: "ready"}).Values)
-	const want = `{"health":{"image":{"pullPolicy":"Never","tag":"scenarios"}},"image":{"pullPolicy":"Never","tag":"scenarios"},` +
-		`"lease":"2m","lock":{"locks":2},"release":{"on":"ready"}}`
-	if err != nil || string(got) != want {
-		t.Errorf("got  %s\nwant %s\n%v", got, want, err)
+	for want, lock := range map[string]spec.Lock{
+		`{"locks":2}`:      {Locks: 2},
+		`{"locks":"auto"}`: {Auto: true},
+		`{"locks":"auto","maxLocks":8,"minLocks":2}`: {Auto: true, Min: 2, Max: 8},
+	} {
+		lock.Lease, lock.ReleaseOn = spec.Duration(2*time.Minute), "ready"
+		got, err := json.Marshal(n.release(&lock).Values)
+		want := `{"health":{"image":{"pullPolicy":"Never","tag":"scenarios"}},"image":{"pullPolicy":"Never","tag":"scenarios"},` +
+			`"lease":"2m","lock":` + want + `,"release":{"on":"ready"}}`
+		if err != nil || string(got) != want {
+			t.Errorf("got  %s\nwant %s\n%v", got, want, err)
+		}
 	}
 }

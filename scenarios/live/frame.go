@@ -168,6 +168,9 @@ func axis(scale float64, cells int) string {
 
 func (f frame) footer(run *record.Run) string {
 	text := fmt.Sprintf("%.0f s · %s · most starters %d", run.Ended, tally(run), record.Peak(record.Starters(run)))
+	if l, n := run.Policy.Lock, len(run.Limits); l != nil && l.Auto && n > 0 {
+		text += fmt.Sprintf(" · %d slots", run.Limits[n-1].N)
+	}
 	if n := len(run.Samples); n > 0 && run.Samples[n-1].Pressure != nil {
 		text += fmt.Sprintf(" · CPU pressure %.0f %%", *run.Samples[n-1].Pressure*100)
 	}

@@ -69,7 +69,7 @@ func Title(s *spec.Scenario, p spec.Policy) string {
 	if s.CPU() == 0 && p.Name == spec.ZeroWork {
 		return s.Name + ", with no work in it: what it costs to start the pods as such"
 	}
-	return fmt.Sprintf("%s, policy %s: %s", s.Name, p.Name, p.Lock)
+	return fmt.Sprintf("%s, policy %s: %s", s.Name, p.Name, p)
 }
 
 // every calls f now and then, and a last time when the returned function is called.

@@ -103,6 +103,35 @@ func TestFrameFitsTheWindow(t *testing.T) {
 	}
 }
 
+func TestTitleSaysHowTheHerdIsTried(t *testing.T) {
+	t.Parallel()
+	s := &spec.Scenario{Name: "herd", Pods: []spec.Group{{Count: 1, Startup: spec.Startup{CPU: 1}}}}
+	for want, p := range map[string]spec.Policy{
+		"herd, policy none: no lock":                        {Name: "none"},
+		"herd, policy patient: no lock, no liveness probes": {Name: "patient", Patient: true},
+		"herd, policy auto: slots follow the node, lease 2m": {
+			Name: "auto", Lock: &spec.Lock{Auto: true, Lease: spec.Duration(2 * time.Minute)},
+		},
+	} {
+		if got := Title(s, p); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestFooterShowsSlotsThatMove(t *testing.T) {
+	t.Parallel()
+	run := herd(4)
+	run.Limits = []record.Step{{N: 2}, {At: 3, N: 5}}
+	if got := plain(80, 12).footer(run); strings.Contains(got, "slots") {
+		t.Errorf("slots that do not move: %s", got)
+	}
+	run.Policy.Lock = &spec.Lock{Auto: true}
+	if got := plain(80, 12).footer(run); !strings.HasSuffix(got, "most starters 3 · 5 slots") {
+		t.Errorf("slots that do: %s", got)
+	}
+}
+
 func TestScaleGrowsInSteps(t *testing.T) {
 	t.Parallel()
 	f := frame{horizon: 40}

@@ -65,7 +65,7 @@ func Parse(file string, data []byte) (*Scenario, error) {
 
 func (r *reader) scenario(n *yaml.Node) *Scenario {
 	s := &Scenario{}
-	var policies, kindOnly *yaml.Node
+	var policies, kindOnly, notKind *yaml.Node
 	r.mapping(n, "scenario",
 		field{"name", true, r.name(&s.Name, "name")},
 		field{"description", false, r.text(&s.Description, "description")},
@@ -79,8 +79,16 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 		field{"node", true, func(n *yaml.Node) {
 			r.mapping(n, "node",
 				field{"cores", true, r.number(&s.Node.Cores, 1, maxCores, "node.cores")},
-				field{"quota", false, r.yes(&s.Node.Quota, "node.quota")},
-				field{"noise", false, r.noise(&s.Node.Noise)})
+				field{"quota", false, func(n *yaml.Node) {
+					r.yes(&s.Node.Quota, "node.quota")(n)
+					if s.Node.Quota {
+						notKind = n
+					}
+				}},
+				field{"noise", false, func(n *yaml.Node) {
+					notKind = n
+					r.noise(&s.Node.Noise)(n)
+				}})
 		}},
 		field{"daemonSets", false, func(n *yaml.Node) {
 			kindOnly = n
@@ -122,6 +130,9 @@ func (r *reader) scenario(n *yaml.Node) *Scenario {
 	)
 	if kindOnly != nil && (s.RunsOn(OnLocal) || s.RunsOn(OnSim)) {
 		r.problem(kindOnly, "daemonSets, reboot and fault are for a cluster only: say on: [%s]", OnKind)
+	}
+	if notKind != nil && s.RunsOn(OnKind) {
+		r.problem(notKind, "node.quota and node.noise are for every place but a cluster: say on: [%s, %s]", OnLocal, OnSim)
 	}
 	if policies != nil { // after the pods, because "ready: all" needs their number
 		names := map[string]bool{}
@@ -208,6 +219,7 @@ func (r *reader) policy(n *yaml.Node, what string, s *Scenario) Policy {
 	r.mapping(n, what,
 		field{"name", true, r.name(&p.Name, what+".name")},
 		field{"lock", true, r.lock(&p.Lock, what+".lock")},
+		field{"patient", false, r.yes(&p.Patient, what+".patient")},
 		field{"expect", false, func(n *yaml.Node) {
 			place := func(name string) field {
 				return field{name, false, func(n *yaml.Node) {

@@ -135,8 +135,11 @@ type Probe struct {
 type Policy struct {
 	Name string `json:"name"`
 	// Lock is nil for the policy without a lock.
-	Lock   *Lock  `json:"lock,omitempty"`
-	Expect Expect `json:"expect"`
+	Lock *Lock `json:"lock,omitempty"`
+	// Patient leaves the liveness probes out: nothing is killed, however long it
+	// takes to start. It is what others are compared with, and no way to run a cluster.
+	Patient bool   `json:"patient,omitempty"`
+	Expect  Expect `json:"expect"`
 	// Only is what is expected in one place and not in the others, by the place's name.
 	Only map[string]Expect `json:"only,omitempty"`
 }
@@ -281,6 +284,27 @@ func (s *Scenario) WithoutWork() *Scenario {
 	}
 	idle.Policies = []Policy{{Name: ZeroWork}}
 	return &idle
+}
+
+// For is the scenario as a policy tries it: a patient one has no liveness probes in it.
+func (s *Scenario) For(p Policy) *Scenario {
+	if !p.Patient {
+		return s
+	}
+	patient := *s
+	patient.Pods = slices.Clone(s.Pods)
+	for i := range patient.Pods {
+		patient.Pods[i].Probes.Liveness = nil
+	}
+	return &patient
+}
+
+// String says the policy in a few words: its lock, and whether it is patient.
+func (p Policy) String() string {
+	if p.Patient {
+		return p.Lock.String() + ", no liveness probes"
+	}
+	return p.Lock.String()
 }
 
 // Select keeps the named policies, in the scenario's order; without names all

@@ -140,6 +140,64 @@ func TestParseWhatOnlyAClusterHas(t *testing.T) {
 	}
 }
 
+const shared = `name: shared
+on: [local, sim]
+node: {cores: 1, quota: true, noise: {threads: 2, on: 3s, off: 500ms}}
+pods:
+  - name: a
+    count: 2
+    startup: {cpu: 1s}
+    probes: {liveness: {period: 5s}, readiness: {period: 1s}}
+policies:
+  - {name: patient, lock: none, patient: true}
+  - {name: auto, lock: {locks: auto, min: 2, max: 8, lease: 120s, releaseOn: ready}}
+  - {name: oracle, lock: {locks: oracle, lease: 120s}}
+`
+
+func TestParseOfASharedNodeAndItsSlots(t *testing.T) {
+	t.Parallel()
+	s, err := spec.Parse("shared.yaml", []byte(shared))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := spec.Duration(time.Second)
+	node := spec.Node{Cores: 1, Quota: true, Noise: &spec.Noise{Threads: 2, On: 3 * second, Off: second / 2}}
+	if !reflect.DeepEqual(s.Node, node) {
+		t.Errorf("node %+v, want %+v", s.Node, node)
+	}
+	want := []spec.Policy{
+		{Name: "patient", Patient: true},
+		{Name: "auto", Lock: &spec.Lock{Auto: true, Min: 2, Max: 8, Lease: 120 * second, ReleaseOn: lockapi.ReleaseOnReady}},
+		{Name: "oracle", Lock: &spec.Lock{Oracle: true, Lease: 120 * second, ReleaseOn: lockapi.ReleaseOnTimeout}},
+	}
+	if !reflect.DeepEqual(s.Policies, want) {
+		t.Errorf("policies %+v", s.Policies)
+	}
+}
+
+func TestAPatientPolicyLeavesLivenessOut(t *testing.T) {
+	t.Parallel()
+	s, err := spec.Parse("shared.yaml", []byte(shared))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.For(s.Policies[1]); got != s {
+		t.Error("another policy changes the scenario")
+	}
+	got := s.For(s.Policies[0])
+	if p := got.Pods[0].Probes; p.Liveness != nil || p.Readiness == nil || got.Name != s.Name || got.Count() != s.Count() {
+		t.Errorf("patient: %+v", got)
+	}
+	if s.Pods[0].Probes.Liveness == nil {
+		t.Error("the scenario itself lost its liveness probe")
+	}
+	for i, want := range []string{"no lock, no liveness probes", "slots follow the node, lease 2m, released on ready"} {
+		if got := s.Policies[i].String(); got != want {
+			t.Errorf("in words: %q, want %q", got, want)
+		}
+	}
+}
+
 func TestCommittedScenariosAreGood(t *testing.T) {
 	t.Parallel()
 	paths, err := filepath.Glob("../*.yaml")
@@ -170,55 +228,70 @@ func TestParseNamesEveryProblemWithItsLine(t *testing.T) {
 		}
 		return strings.Replace(rough, old, with, 1)
 	}
+	spoil := func(old, with string) string {
+		if !strings.Contains(shared, old) {
+			t.Fatalf("%q is not in the shared scenario", old)
+		}
+		return strings.Replace(shared, old, with, 1)
+	}
 	tests := map[string]struct {
 		yaml string
 		want []string
 	}{
-		"elsewhere where":   {harm("affinity", "moon"), []string{`x.yaml:6: daemonSets[1].elsewhere: "moon" is none of [affinity taint]`}},
-		"same DaemonSet":    {harm("name: far", "name: slow"), []string{"x.yaml:6: daemonSets[1]: one named slow is there already"}},
-		"odd fault":         {harm("crash-loop", "lazy"), []string{`x.yaml:9: pods[0].fault: "lazy" is none of [never-ready no-image crash-loop]`}},
-		"all faulty":        {harm("startup: {cpu: 1s}", "fault: no-image, startup: {}"), []string{"x.yaml:9: pods: all of them have a fault"}},
-		"odd reboot":        {harm("reboot: true", "reboot: twice"), []string{`x.yaml:11: reboot: "twice" is none of [true false]`}},
-		"anywhere":          {harm("on: [kind]", "on: [local, kind]"), []string{"daemonSets, reboot and fault are for a cluster only: say on: [kind]"}},
-		"by default":        {harm("on: [kind]\n", ""), []string{"say on: [kind]"}},
-		"on the moon":       {harm("on: [kind]", "on: [moon]"), []string{`x.yaml:2: on[0]: "moon" is none of [local kind sim]`}},
-		"nowhere":           {harm("on: [kind]", "on: []"), []string{"x.yaml:2: on: empty"}},
-		"too many healthy":  {harm("healthy: all", "healthy: 3"), []string{"x.yaml:15: policies[0].expect.healthy: 3 is more than the 2 pods"}},
-		"odd gate":          {harm("least: 0", "least: -1s"), []string{"x.yaml:15: policies[0].expect.gate.least", "negative"}},
-		"empty":             {"", []string{"x.yaml: empty"}},
-		"only a comment":    {"# hello\n", []string{"x.yaml: empty"}},
-		"not YAML":          {"a: [", []string{"x.yaml: not YAML"}},
-		"two documents":     {good + "---\na: 1\n", []string{"more than one document"}},
-		"a list":            {"- a\n", []string{"x.yaml:1: scenario: want a mapping"}},
-		"missing":           {"name: a\n", []string{"node is missing", "pods is missing", "policies is missing"}},
-		"unknown key":       {swap("cores: 2", "cores: 2, gpus: 1"), []string{`x.yaml:2: node: unknown key "gpus"; known are cores, quota, noise`}},
-		"twice":             {swap("name: two", "name: two\nname: three"), []string{"x.yaml:2: scenario: name is given twice, first in line 1"}},
-		"no cores":          {swap("cores: 2", "cores: 0"), []string{`x.yaml:2: node.cores: "0" is not a whole number from 1`}},
-		"bad name":          {swap("name: a", "name: A b"), []string{"x.yaml:4: pods[0].name"}},
-		"same group":        {swap("name: b", "name: a"), []string{"x.yaml:12: pods[1]: a group named a is there already"}},
-		"same policy":       {swap("name: fixed", "name: none"), []string{"x.yaml:18: policies[1]: a policy named none is there already"}},
-		"negative cpu":      {swap("cpu: 3s", "cpu: -3s"), []string{"x.yaml:6: pods[0].startup.cpu", "negative"}},
-		"long cpu":          {swap("cpu: 3s", "cpu: 3h"), []string{"x.yaml:6: pods[0].startup.cpu: 3h is out of range"}},
-		"odd bytes":         {swap("64Mi", "64MB"), []string{`x.yaml:6: pods[0].startup.read: "64MB" is not an amount`}},
-		"too many bytes":    {swap("64Mi", "64Gi"), []string{"x.yaml:6: pods[0].startup.read: 64Gi is more than 16Gi"}},
-		"part of a second":  {swap("period: 5", "period: 1500ms"), []string{"x.yaml:8: pods[0].probes.liveness.period: 1.5s is not whole seconds"}},
-		"period of nothing": {swap("period: 5", "period: 0"), []string{"x.yaml:8: pods[0].probes.liveness.period: 0s is out of range"}},
-		"no failures":       {swap("failures: 2", "failures: 0"), []string{"x.yaml:8: pods[0].probes.liveness.failures"}},
-		"odd probes":        {swap("probes: none", "probes: off"), []string{"x.yaml:15: pods[1].probes: want a mapping"}},
-		"odd lock":          {swap("lock: none", "lock: some"), []string{`x.yaml:17: policies[0].lock: want none or {locks, lease, releaseOn}, not "some"`}},
-		"no lease":          {swap("lease: 4, ", ""), []string{"x.yaml:19: policies[1].lock: lease is missing"}},
-		"short lease":       {swap("lease: 4", "lease: 500ms"), []string{"x.yaml:19: policies[1].lock.lease: 500ms is out of range"}},
-		"no locks":          {swap("locks: 2", "locks: 0"), []string{"x.yaml:19: policies[1].lock.locks"}},
-		"odd release":       {swap("releaseOn: ready", "releaseOn: Ready"), []string{`x.yaml:19: policies[1].lock.releaseOn: "Ready" is none of [timeout started ready]`}},
-		"ready too many":    {swap("ready: all", "ready: 4"), []string{"x.yaml:20: policies[1].expect.ready: 4 is more than the 3 pods"}},
-		"odd range":         {swap("{most: 2}", "{max: 2}"), []string{`x.yaml:20: policies[1].expect.starters: unknown key "max"; known are least, most`}},
-		"empty range":       {swap("{most: 2}", "{}"), []string{"x.yaml:20: policies[1].expect.starters: empty"}},
-		"crossed range":     {swap("most: 1.5", "most: 0.5"), []string{"x.yaml:20: policies[1].expect.ratio: least 1 is above most 0.5"}},
-		"odd place":         {swap("kind:", "moon:"), []string{`x.yaml:20: policies[1].expect: unknown key "moon"`}},
-		"place in a place":  {swap("kind: {grants", "kind: {local"), []string{`x.yaml:20: policies[1].expect.kind: unknown key "local"`}},
-		"not a number":      {swap("most: 1.5", "most: .nan"), []string{"policies[1].expect.ratio.most"}},
-		"no pods":           {"name: a\nnode: {cores: 1}\npods: []\npolicies: []\n", []string{"x.yaml:3: pods: empty", "x.yaml:4: policies: empty"}},
-		"too many pods":     {swap("count: 2", "count: 1000"), []string{"x.yaml:4: pods: 1001 are too many"}},
+		"noise on a cluster": {spoil("[local, sim]", "[local, kind]"), []string{"x.yaml:3: node.quota and node.noise are for every place but a cluster: say on: [local, sim]"}},
+		"quota anywhere":     {spoil("on: [local, sim]\n", ""), []string{"x.yaml:2: node.quota and node.noise are for every place but a cluster"}},
+		"silent noise":       {spoil("threads: 2", "threads: 0"), []string{`x.yaml:3: node.noise.threads: "0" is not a whole number from 1`}},
+		"hectic noise":       {spoil("on: 3s", "on: 3ms"), []string{"x.yaml:3: node.noise.on: 3ms is out of range"}},
+		"odd quota":          {spoil("quota: true", "quota: 1"), []string{`x.yaml:3: node.quota: "1" is none of [true false]`}},
+		"odd patience":       {spoil("patient: true", "patient: very"), []string{`x.yaml:10: policies[0].patient: "very" is none of [true false]`}},
+		"odd slots":          {spoil("locks: auto", "locks: many"), []string{`x.yaml:11: policies[1].lock.locks: "many" is not a whole number`}},
+		"crossed bounds":     {spoil("min: 2", "min: 9"), []string{"x.yaml:11: policies[1].lock: min 9 is above max 8"}},
+		"bounds of nothing":  {spoil("locks: auto", "locks: 3"), []string{"x.yaml:11: policies[1].lock: min and max are bounds for locks: auto"}},
+		"elsewhere where":    {harm("affinity", "moon"), []string{`x.yaml:6: daemonSets[1].elsewhere: "moon" is none of [affinity taint]`}},
+		"same DaemonSet":     {harm("name: far", "name: slow"), []string{"x.yaml:6: daemonSets[1]: one named slow is there already"}},
+		"odd fault":          {harm("crash-loop", "lazy"), []string{`x.yaml:9: pods[0].fault: "lazy" is none of [never-ready no-image crash-loop]`}},
+		"all faulty":         {harm("startup: {cpu: 1s}", "fault: no-image, startup: {}"), []string{"x.yaml:9: pods: all of them have a fault"}},
+		"odd reboot":         {harm("reboot: true", "reboot: twice"), []string{`x.yaml:11: reboot: "twice" is none of [true false]`}},
+		"anywhere":           {harm("on: [kind]", "on: [local, kind]"), []string{"daemonSets, reboot and fault are for a cluster only: say on: [kind]"}},
+		"by default":         {harm("on: [kind]\n", ""), []string{"say on: [kind]"}},
+		"on the moon":        {harm("on: [kind]", "on: [moon]"), []string{`x.yaml:2: on[0]: "moon" is none of [local kind sim]`}},
+		"nowhere":            {harm("on: [kind]", "on: []"), []string{"x.yaml:2: on: empty"}},
+		"too many healthy":   {harm("healthy: all", "healthy: 3"), []string{"x.yaml:15: policies[0].expect.healthy: 3 is more than the 2 pods"}},
+		"odd gate":           {harm("least: 0", "least: -1s"), []string{"x.yaml:15: policies[0].expect.gate.least", "negative"}},
+		"empty":              {"", []string{"x.yaml: empty"}},
+		"only a comment":     {"# hello\n", []string{"x.yaml: empty"}},
+		"not YAML":           {"a: [", []string{"x.yaml: not YAML"}},
+		"two documents":      {good + "---\na: 1\n", []string{"more than one document"}},
+		"a list":             {"- a\n", []string{"x.yaml:1: scenario: want a mapping"}},
+		"missing":            {"name: a\n", []string{"node is missing", "pods is missing", "policies is missing"}},
+		"unknown key":        {swap("cores: 2", "cores: 2, gpus: 1"), []string{`x.yaml:2: node: unknown key "gpus"; known are cores, quota, noise`}},
+		"twice":              {swap("name: two", "name: two\nname: three"), []string{"x.yaml:2: scenario: name is given twice, first in line 1"}},
+		"no cores":           {swap("cores: 2", "cores: 0"), []string{`x.yaml:2: node.cores: "0" is not a whole number from 1`}},
+		"bad name":           {swap("name: a", "name: A b"), []string{"x.yaml:4: pods[0].name"}},
+		"same group":         {swap("name: b", "name: a"), []string{"x.yaml:12: pods[1]: a group named a is there already"}},
+		"same policy":        {swap("name: fixed", "name: none"), []string{"x.yaml:18: policies[1]: a policy named none is there already"}},
+		"negative cpu":       {swap("cpu: 3s", "cpu: -3s"), []string{"x.yaml:6: pods[0].startup.cpu", "negative"}},
+		"long cpu":           {swap("cpu: 3s", "cpu: 3h"), []string{"x.yaml:6: pods[0].startup.cpu: 3h is out of range"}},
+		"odd bytes":          {swap("64Mi", "64MB"), []string{`x.yaml:6: pods[0].startup.read: "64MB" is not an amount`}},
+		"too many bytes":     {swap("64Mi", "64Gi"), []string{"x.yaml:6: pods[0].startup.read: 64Gi is more than 16Gi"}},
+		"part of a second":   {swap("period: 5", "period: 1500ms"), []string{"x.yaml:8: pods[0].probes.liveness.period: 1.5s is not whole seconds"}},
+		"period of nothing":  {swap("period: 5", "period: 0"), []string{"x.yaml:8: pods[0].probes.liveness.period: 0s is out of range"}},
+		"no failures":        {swap("failures: 2", "failures: 0"), []string{"x.yaml:8: pods[0].probes.liveness.failures"}},
+		"odd probes":         {swap("probes: none", "probes: off"), []string{"x.yaml:15: pods[1].probes: want a mapping"}},
+		"odd lock":           {swap("lock: none", "lock: some"), []string{`x.yaml:17: policies[0].lock: want none or {locks, lease, releaseOn}, not "some"`}},
+		"no lease":           {swap("lease: 4, ", ""), []string{"x.yaml:19: policies[1].lock: lease is missing"}},
+		"short lease":        {swap("lease: 4", "lease: 500ms"), []string{"x.yaml:19: policies[1].lock.lease: 500ms is out of range"}},
+		"no locks":           {swap("locks: 2", "locks: 0"), []string{"x.yaml:19: policies[1].lock.locks"}},
+		"odd release":        {swap("releaseOn: ready", "releaseOn: Ready"), []string{`x.yaml:19: policies[1].lock.releaseOn: "Ready" is none of [timeout started ready]`}},
+		"ready too many":     {swap("ready: all", "ready: 4"), []string{"x.yaml:20: policies[1].expect.ready: 4 is more than the 3 pods"}},
+		"odd range":          {swap("{most: 2}", "{max: 2}"), []string{`x.yaml:20: policies[1].expect.starters: unknown key "max"; known are least, most`}},
+		"empty range":        {swap("{most: 2}", "{}"), []string{"x.yaml:20: policies[1].expect.starters: empty"}},
+		"crossed range":      {swap("most: 1.5", "most: 0.5"), []string{"x.yaml:20: policies[1].expect.ratio: least 1 is above most 0.5"}},
+		"odd place":          {swap("kind:", "moon:"), []string{`x.yaml:20: policies[1].expect: unknown key "moon"`}},
+		"place in a place":   {swap("kind: {grants", "kind: {local"), []string{`x.yaml:20: policies[1].expect.kind: unknown key "local"`}},
+		"not a number":       {swap("most: 1.5", "most: .nan"), []string{"policies[1].expect.ratio.most"}},
+		"no pods":            {"name: a\nnode: {cores: 1}\npods: []\npolicies: []\n", []string{"x.yaml:3: pods: empty", "x.yaml:4: policies: empty"}},
+		"too many pods":      {swap("count: 2", "count: 1000"), []string{"x.yaml:4: pods: 1001 are too many"}},
 		"an alias": {"name: a\nnode: &n {cores: 1}\npods: *n\npolicies: *n\n", []string{
 			"x.yaml:3: pods: want a list (- …), not an alias (*n)", "x.yaml:4: policies",
 		}},
@@ -287,6 +360,8 @@ func TestLockInWords(t *testing.T) {
 		"no lock":                              nil,
 		"1 slot, lease 4s":                     {Locks: 1, Lease: 4 * second},
 		"3 slots, lease 1m30s":                 {Locks: 3, Lease: 90 * second, ReleaseOn: lockapi.ReleaseOnTimeout},
+		"slots follow the node, lease 4s":      {Auto: true, Lease: 4 * second},
+		"the best number of slots, lease 4s":   {Oracle: true, Lease: 4 * second},
 		"2 slots, lease 2m, released on ready": {Locks: 2, Lease: 120 * second, ReleaseOn: lockapi.ReleaseOnReady},
 	} {
 		if got := lock.String(); got != want {
@@ -319,6 +394,7 @@ func TestBytes(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(rough))
+	f.Add([]byte(shared))
 	for _, path := range []string{"../herd.yaml", "../light.yaml"} {
 		data, err := os.ReadFile(path)
 		if err != nil {
