@@ -1,7 +1,8 @@
 // The application of a herd's pods: it works before it serves, as slow starters
 // do. It burns CPU time, waits, reads from the disk, and only then opens its
 // HTTP port; until then a probe finds nobody there. Afterwards it costs next to nothing.
-// It can also fail: by never being ready, or by ending when its work is done.
+// It can also fail: by never being ready, or by ending when its work is done. Or
+// it is no application at all, but the noise beside them: see --noise.
 package main
 
 import (
@@ -30,6 +31,7 @@ type config struct {
 	neverReady bool
 	crash      bool
 	exit       bool
+	noise      spec.Noise
 }
 
 func main() {
@@ -42,7 +44,7 @@ func main() {
 		os.Exit(2)
 	}
 	// One thread of Go code: an application that starts on one core, whatever the node has.
-	runtime.GOMAXPROCS(1)
+	runtime.GOMAXPROCS(max(1, cfg.noise.Threads))
 	// Ended by a signal it exits at once; the process's end frees all there is to free.
 	ctx, _ := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	switch err := run(ctx, cfg); {
@@ -67,6 +69,9 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 	set.BoolVar(&cfg.neverReady, "never-ready", false, "live, but never say that it is ready (APP_NEVER_READY)")
 	set.BoolVar(&cfg.crash, "crash", false, "end with an error instead of serving (APP_CRASH)")
 	set.BoolVar(&cfg.exit, "exit", false, "end well instead of serving (APP_EXIT)")
+	set.IntVar(&cfg.noise.Threads, "noise", 0, "do nothing of all this, but compute on that many threads")
+	set.Var(&cfg.noise.On, "on", "how long the noise computes")
+	set.Var(&cfg.noise.Off, "off", "how long the noise then rests, again and again; 0 is not at all")
 	var problems []error
 	for name, variable := range map[string]string{
 		"cpu": "APP_CPU", "idle": "APP_IDLE", "read": "APP_READ", "listen": "APP_LISTEN", "dir": "APP_DIR",
@@ -82,6 +87,8 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 		return cfg, err
 	} else if err != nil {
 		problems = append(problems, err)
+	} else if err := validateNoise(cfg.noise); err != nil {
+		problems = append(problems, err)
 	}
 	if set.NArg() > 0 {
 		problems = append(problems, fmt.Errorf("unexpected arguments: %q", set.Args()))
@@ -92,6 +99,10 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 // run does the startup work, then serves until the context ends. Its error is
 // context.Canceled when it was told to stop before it served.
 func run(ctx context.Context, cfg config) error {
+	if cfg.noise.Threads > 0 {
+		noise(ctx, cfg.noise, func() { spin(seed) })
+		return ctx.Err()
+	}
 	if err := work(ctx, cfg.startup, cfg.dir); err != nil {
 		return err
 	}

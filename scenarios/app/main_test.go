@@ -33,6 +33,9 @@ func TestParse(t *testing.T) {
 		"environment":          {nil, map[string]string{"APP_CPU": "50ms", "APP_LISTEN": ":2", "APP_READ": ""}, config{startup: spec.Startup{CPU: second / 20}, listen: ":2", dir: os.TempDir()}, nil},
 		"flags win":            {[]string{"--cpu", "1s"}, map[string]string{"APP_CPU": "2s"}, config{startup: spec.Startup{CPU: second}, listen: ":8080", dir: os.TempDir()}, nil},
 		"every problem":        {[]string{"--idle", "x"}, map[string]string{"APP_CPU": "-1", "APP_READ": "1MB"}, config{}, []string{"APP_CPU", "APP_READ", "-idle"}},
+		"noise":                {[]string{"--noise", "2", "--on", "3s", "--off", "500ms"}, nil, config{listen: ":8080", dir: os.TempDir(), noise: spec.Noise{Threads: 2, On: 3 * second, Off: second / 2}}, nil},
+		"noise of no length":   {[]string{"--noise", "2"}, nil, config{}, []string{"-noise needs -on"}},
+		"less than no noise":   {[]string{"--noise", "-1"}, nil, config{}, []string{"-noise -1"}},
 		"unexpected arguments": {[]string{"hello"}, nil, config{}, []string{`unexpected arguments: ["hello"]`}},
 	}
 	for name, test := range tests {

@@ -33,7 +33,7 @@ func work(ctx context.Context, s spec.Startup, dir string) error {
 // burn computes until the process as a whole has used that much CPU time. What
 // it used before is part of the bill, so that 3s means 3 CPU-seconds in all.
 func burn(ctx context.Context, total time.Duration) error {
-	x := uint64(88172645463325252)
+	x := uint64(seed)
 	for {
 		used, err := cpuTime()
 		if err != nil {
@@ -45,15 +45,23 @@ func burn(ctx context.Context, total time.Duration) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		for range 200_000 { // well under a millisecond
-			x ^= x << 13
-			x ^= x >> 7
-			x ^= x << 17
-		}
-		if x == 0 { // never; but the compiler cannot know, and keeps the loop
+		if x = spin(x); x == 0 { // never; but the compiler cannot know, and keeps the loop
 			return errors.New("xorshift reached zero")
 		}
 	}
+}
+
+// seed is any number but zero.
+const seed = 88172645463325252
+
+// spin computes for well under a millisecond: xorshift, many times.
+func spin(x uint64) uint64 {
+	for range 200_000 {
+		x ^= x << 13
+		x ^= x >> 7
+		x ^= x << 17
+	}
+	return x
 }
 
 // cpuTime is the CPU time of this process so far.
