@@ -76,7 +76,7 @@ func (c *Config) Validate(args []string) error {
 		"--on-max-wait %q: want %s or %s", c.OnMaxWait, onMaxWaitStart, onMaxWaitFail)
 	check(c.Priority >= -lockapi.MaxPriority && c.Priority <= lockapi.MaxPriority,
 		"--priority %d: want -%d to %[2]d", c.Priority, lockapi.MaxPriority)
-	check(c.Weight >= 1 && c.Weight <= lockapi.MaxWeight, "--weight %d: want 1 to %d", c.Weight, lockapi.MaxWeight)
+	check(c.Weight >= 0 && c.Weight <= lockapi.MaxWeight, "--weight %d: want 1 to %d; 0, as of a container without a CPU request, is 1", c.Weight, lockapi.MaxWeight)
 	switch lockapi.ReleaseOn(c.ReleaseOn) {
 	case "", lockapi.ReleaseOnReady, lockapi.ReleaseOnStarted, lockapi.ReleaseOnTimeout:
 	default:

@@ -34,7 +34,7 @@ func (c *Config) flags() []cli.Flag {
 		c.Flag("priority", &c.Priority,
 			fmt.Sprintf("`RANK` in the queue, higher first, -%d to %[1]d", lockapi.MaxPriority), "PSL_PRIORITY"),
 		c.Flag("weight", &c.Weight,
-			fmt.Sprintf("`NUMBER` of slots to take, 1 to %d", lockapi.MaxWeight), "PSL_WEIGHT"),
+			fmt.Sprintf("`NUMBER` of slots to take, 1 to %d: about as many as the start uses cores", lockapi.MaxWeight), "PSL_WEIGHT"),
 		c.Flag("release-on", &c.ReleaseOn,
 			"`WHEN` the slot ends before its time is up: ready, started or timeout; none leaves it to the lock", "PSL_RELEASE_ON"),
 		c.Flag("pod-namespace", (*daemon.Text)(&c.Pod.Namespace), "the pod's namespace, for people", "POD_NAMESPACE"),

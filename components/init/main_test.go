@@ -120,7 +120,7 @@ func TestBadSettings(t *testing.T) {
 	}{
 		"all at once": {
 			env: []string{"PSL_LOCK_PORT=tcp://10.0.0.1:80", "POD_NAME=" + strings.Repeat("x", 300), "PSL_LOG=loud"},
-			args: []string{"--duration", "-5", "--pause", "0", "--check-timeout=1e9", "--weight", "0", "--priority", "1001",
+			args: []string{"--duration", "-5", "--pause", "0", "--check-timeout=1e9", "--weight", "-1", "--priority", "1001",
 				"--on-max-wait", "panic", "--release-on", "never", "--host", "http://lock", "--max-wait", "soon", "--stagger", "48h"},
 			want: []string{"--port", "--duration", "--pause", "--check-timeout", "--weight", "--priority", "--on-max-wait",
 				"--release-on", "--host", "--max-wait", "--stagger", "--pod-name", "--log-level"},

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/gate"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
@@ -24,7 +26,9 @@ type Config struct {
 	daemon.Settings
 	Host     daemon.Text
 	Port     daemon.Number
-	Locks    daemon.Number
+	Locks    slotCount
+	MinLocks daemon.Number
+	MaxLocks daemon.Number // 0: by the node's cores
 	Lease    lockapi.Duration
 	Grace    lockapi.Duration
 	Aging    lockapi.Duration
@@ -48,11 +52,39 @@ type Config struct {
 	folder    *statefile.Folder
 }
 
+// slotCount is a number of slots as a setting, or the word auto.
+type slotCount daemon.Number
+
+// auto lets the number of slots follow the node.
+const auto slotCount = -1
+
+// Set implements flag.Value.
+func (n *slotCount) Set(s string) error {
+	if s == "auto" {
+		*n = auto
+		return nil
+	}
+	var v daemon.Number
+	if v.Set(s) != nil || v < 0 {
+		return fmt.Errorf("%.40q is not a number of slots from 1 on, and not auto", s)
+	}
+	*n = slotCount(v)
+	return nil
+}
+
+func (n *slotCount) String() string {
+	if *n == auto {
+		return "auto"
+	}
+	return strconv.Itoa(int(*n))
+}
+
 func defaults() *Config {
 	return &Config{
 		Host:           "0.0.0.0",
 		Port:           8888,
 		Locks:          1,
+		MinLocks:       1,
 		Lease:          lockapi.Duration(10 * time.Second),
 		Grace:          lockapi.Duration(10 * time.Second),
 		Aging:          lockapi.Duration(30 * time.Second),
@@ -68,7 +100,9 @@ func (c *Config) flags() []cli.Flag {
 	return append([]cli.Flag{
 		c.Flag("host", &c.Host, "`ADDRESS` to serve on", "PSL_BIND_HOST"),
 		c.Flag("port", &c.Port, "`PORT` to serve on", "PSL_BIND_PORT"),
-		c.Flag("locks", &c.Locks, "`NUMBER` of slots: how many pods may start at once", "PSL_PARALLEL_LOCKS"),
+		c.Flag("locks", &c.Locks, "`NUMBER` of slots, how many pods may start at once; auto follows the node", "PSL_PARALLEL_LOCKS"),
+		c.Flag("min-locks", &c.MinLocks, "least `NUMBER` of slots with --locks auto", "PSL_MIN_LOCKS"),
+		c.Flag("max-locks", &c.MaxLocks, fmt.Sprintf("most `NUMBER` of slots with --locks auto; 0 is %d for each core", pressure.MaxPerCore), "PSL_MAX_LOCKS"),
 		c.Flag("timeout", &c.Lease, "lease: longest `TIME` a slot is held, unless its client wishes otherwise", "PSL_LOCK_DURATION"),
 		c.Flag("grace", &c.Grace, "`TIME` a place in the queue is kept for a client that is away", "PSL_GRACE"),
 		c.Flag("aging", &c.Aging, "`TIME` of waiting that one level of priority is worth", "PSL_AGING"),
@@ -105,7 +139,14 @@ func (c *Config) Validate(args []string) error {
 		p.Add("--host %q: want an IP address of this machine, 0.0.0.0 or :: for all", c.Host)
 	}
 	number("port", c.Port, 1, 65535)
-	number("locks", c.Locks, 1, maxLocks)
+	if c.Locks != auto {
+		number("locks", daemon.Number(c.Locks), 1, maxLocks)
+	}
+	number("min-locks", c.MinLocks, 1, maxLocks)
+	number("max-locks", c.MaxLocks, 0, maxLocks)
+	if c.MaxLocks != 0 && c.MinLocks > c.MaxLocks {
+		p.Add("--min-locks %d is above --max-locks %d", c.MinLocks, c.MaxLocks)
+	}
 	duration("timeout", c.Lease)
 	duration("grace", c.Grace)
 	duration("aging", c.Aging)

@@ -162,6 +162,20 @@ type State struct {
 type Limit struct {
 	Slots  int    `json:"slots"`
 	Reason string `json:"reason"`
+	// Node is what the limit follows; absent when it is fixed.
+	Node *Node `json:"node,omitempty"`
+}
+
+// Node is how contended the node was in the last quarter of a second.
+type Node struct {
+	// Cores is what the node has, Busy how many of them were in use.
+	Cores float64 `json:"cores"`
+	Busy  float64 `json:"busy"`
+	// CPU, IO and Memory are the shares of the time, 0 to 1, in which some task
+	// waited for it. Absent where the kernel does not count them.
+	CPU    *float64 `json:"cpu,omitempty"`
+	IO     *float64 `json:"io,omitempty"`
+	Memory *float64 `json:"memory,omitempty"`
 }
 
 // Gate tells whether anyone may start now, and why not.

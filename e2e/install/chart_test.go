@@ -215,7 +215,10 @@ func TestChartRefuses(t *testing.T) {
 	t.Parallel()
 	for values, want := range map[string]string{
 		`lock: {locks: 0}`:                     "/lock/locks",
-		`lock: {locks: auto}`:                  "/lock/locks",
+		`lock: {locks: many}`:                  "/lock/locks",
+		`lock: {minLocks: 0}`:                  "/lock/minLocks",
+		`lock: {maxLocks: -1}`:                 "/lock/maxLocks",
+		`lock: {minLocks: 4, maxLocks: 2}`:     "lock.minLocks 4 is above lock.maxLocks 2",
 		`lock: {locks: 1.5}`:                   "/lock/locks",
 		`lock: {lease: 10s}`:                   "'lease' not allowed",
 		`lease: soon`:                          "/lease",

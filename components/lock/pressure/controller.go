@@ -30,18 +30,24 @@ const (
 	// A grant is load to come for so long: the kubelet looks for containers that
 	// ended once a second, and then has to start the next one.
 	unseen, seen = 900 * time.Millisecond, 1500 * time.Millisecond
-	// Over so long demand is averaged, and is learned what a start costs.
-	settling, learning = 300 * time.Millisecond, 500 * time.Millisecond
+	// Over so long demand is averaged.
+	settling = 300 * time.Millisecond
+	// learning is how long it takes to believe that a start costs less than was
+	// thought. That it costs more is believed at once.
+	learning = 700 * time.Millisecond
 	// forgetting is how long that is remembered when nobody starts.
 	forgetting = 5 * time.Second
 	// leastCost is the least that a start is taken to cost, in cores or readers:
 	// what is cheap now may only be about to begin.
 	leastCost = 0.1
-	// crowd bounds the tasks that wait at once, as seen in one look, for each
-	// that the kernel's count of pressure vouches for.
-	crowd = 8
+	// crowd is the most tasks for each core that one look is believed to see
+	// waiting, when the kernel's count of pressure says that some always do.
+	crowd = 4
 	// readers is how many starts may wait for the disk at once.
 	readers = 4
+	// queueing is how many tasks should wait for each core: fewer, and cores are
+	// idle while one start ends and the next is on its way; more slow all down.
+	queueing = 0.75
 	// blind is how much of the cores may be in use where nobody counts who waits.
 	blind = 0.9
 	// Memory pressure above these shares lets nobody start for a while: there,
@@ -66,6 +72,7 @@ const (
 type Controller struct {
 	cfg       Config
 	last      time.Time // of the sample before
+	cores     float64 // of the last sample
 	cpu, disk resource
 	braked    time.Time // until then, for the sake of memory
 	why       string
@@ -89,6 +96,7 @@ func (c *Controller) Limit(s Sample, grants []Grant) int {
 	if c.cfg.Max == 0 {
 		c.cfg.Max = max(c.cfg.Min, MaxPerCore*int(math.Ceil(s.Cores)))
 	}
+	c.cores = s.Cores
 	held, shown := weigh(grants, s.At)
 	c.learn(s, held, shown)
 	coming := float64(held) - shown
@@ -103,11 +111,19 @@ func (c *Controller) Limit(s Sample, grants []Grant) int {
 		limit = c.cfg.Min
 	case room >= 0.5:
 		limit += max(1, int(room))
-	case room < -1: // one of those that end is not replaced
+	case room < -2: // far too many: one of those that end is not replaced
 		limit--
 	}
 	c.why = c.explain(s, limit, held)
 	return min(max(limit, c.cfg.Min), c.cfg.Max)
+}
+
+// Blind answers with the limit while the node cannot be sampled: a number that
+// does no harm to a node of so many cores.
+func (c *Controller) Blind(why error) int {
+	limit := min(max(int(math.Ceil(c.cores)), c.cfg.Min), max(c.cfg.Max, c.cfg.Min))
+	c.why = fmt.Sprintf("one for each core, because the node cannot be looked at: %v", why)
+	return limit
 }
 
 // Why says in words why the limit is what it is.
@@ -127,9 +143,9 @@ func weigh(grants []Grant, now time.Time) (held int, shown float64) {
 func wanted(s Sample) float64 {
 	switch {
 	case s.Running >= 0: // every task that waits is counted
-		return s.Cores + 1 + s.Cores/2
+		return s.Cores + 1 + s.Cores*queueing
 	case s.PSI: // that any does is known, and counts as one
-		return s.Cores + 0.75
+		return s.Cores + queueing
 	default:
 		return s.Cores * blind
 	}
@@ -138,14 +154,14 @@ func wanted(s Sample) float64 {
 // waiting is how many tasks want a resource that they do not have. The kernel's
 // count of pressure tells for how long there was any, a look tells how many there
 // were at one moment. Neither is believed without the other.
-func waiting(share, looked float64, psi bool) float64 {
+func waiting(share, looked, cores float64, psi bool) float64 {
 	switch {
 	case !psi:
 		return max(looked, 0)
 	case looked < 0:
 		return share
 	default:
-		return min(max(looked, share), crowd*share)
+		return min(max(looked, share), crowd*(cores+1)*share)
 	}
 }
 
@@ -161,8 +177,8 @@ func (c *Controller) learn(s Sample, held int, shown float64) {
 	if s.Running >= 0 {
 		runnable = max(s.Running-s.Busy, 0)
 	}
-	c.cpu.learn(dt, s.Busy+waiting(s.CPU, runnable, s.PSI), held, shown, 1)
-	c.disk.learn(dt, waiting(s.IO, s.Blocked, s.PSI), held, shown, leastCost)
+	c.cpu.learn(dt, s.Busy+waiting(s.CPU, runnable, s.Cores, s.PSI), held, shown, 1)
+	c.disk.learn(dt, waiting(s.IO, s.Blocked, s.Cores, s.PSI), held, shown, leastCost)
 	if s.Memory > memorySome || s.MemoryFull > memoryFull {
 		c.braked = s.At.Add(memoryPause)
 	}
@@ -174,7 +190,8 @@ func (r *resource) learn(dt time.Duration, demand float64, held int, shown, unkn
 	r.demand += part(dt, settling) * (demand - r.demand)
 	switch {
 	case shown >= 0.5:
-		r.cost += part(dt, learning) * (min(max(r.demand/shown, leastCost), 1) - r.cost)
+		cost := min(max(r.demand/shown, leastCost), 1)
+		r.cost = max(cost, r.cost+part(dt, learning)*(cost-r.cost))
 	case held == 0:
 		r.cost += part(dt, forgetting) * (unknown - r.cost)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
 
 // desk is the table in real time: it gives the table its clock, wakes those
@@ -50,6 +51,7 @@ type waiter struct {
 // reasons are the words for what the table only knows as numbers.
 type reasons struct {
 	limit string
+	node  *lockapi.Node // what the limit follows; nil when it is fixed, or the node cannot be seen
 	gate  []string
 	// news counts the changes of gate, and told is how many of them the clients
 	// of waiting claims have heard of, by the pod's UID.
@@ -272,8 +274,11 @@ func (d *desk) do(f func(t *slots.Table, now time.Time)) {
 // settle follows up on what changed: wakes, records, counts, saves, sets the alarm. Needs mu.
 func (d *desk) settle() {
 	for _, ev := range d.table.Drain() {
-		d.changes++
 		d.tell(ev)
+		if ev.Kind == slots.LimitChanged || ev.Kind == slots.GateChanged {
+			continue // they are what they are when the lock comes back
+		}
+		d.changes++
 		d.metrics.count(ev)
 		if ev.Kind == slots.Ended {
 			d.recent.add(ev)
@@ -316,7 +321,7 @@ func (d *desk) tell(ev slots.Event) {
 	case slots.Withdrawn:
 		d.log.Info("claim withdrawn", pod, "reason", ev.Reason, "waited", ev.At.Sub(ev.ClaimedAt).Round(time.Millisecond).String())
 	case slots.LimitChanged:
-		d.log.Info("limit changed", "limit", d.table.Limit(), "reason", d.reasons.limit)
+		d.log.Debug("limit changed", "limit", d.table.Limit(), "reason", d.reasons.limit)
 	case slots.GateChanged:
 		if d.table.Open() {
 			d.log.Info("gate opened")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
 )
 
@@ -14,7 +15,8 @@ import (
 // routes come from constants, never from a request.
 type metrics struct {
 	limit, held, queue, gateOpen prometheus.Gauge
-	health                       *prometheus.GaugeVec
+	cores, busy, psi             prometheus.Gauge
+	pressure, health             *prometheus.GaugeVec
 	grants, ends, withdrawals    *prometheus.CounterVec
 	wait, hold                   prometheus.Histogram
 	requests                     *prometheus.CounterVec
@@ -37,6 +39,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		held:     gauge("held_slots", "Startup slots held now: the sum of the weights of all grants."),
 		queue:    gauge("queue_claims", "Claims that wait for a slot."),
 		gateOpen: gauge("gate_open", "1 while slots may be granted, 0 while the gate holds them all back."),
+		cores:    gauge("node_cores", "Cores of this node, as the limit follows them; 0 while it follows nothing."),
+		busy:     gauge("node_busy_cores", "Cores in use on this node, by everybody, in the last look at it."),
+		psi:      gauge("node_psi", "1 while the limit follows the kernel's count of who waits (PSI), 0 while it makes do with CPU use."),
+		pressure: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "startup_lock_node_pressure_ratio",
+			Help: "Share of the time in which some task on this node waited for the resource, in the last look at it."}, []string{"resource"}),
 		health: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "startup_lock_health_connected",
 			Help: "1 while the lock hears from health, and health from the API server, 0 while it goes on with what it knew last."}, []string{"to"}),
 		adoptions: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_adoptions_total",
@@ -50,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_state_save_failures_total",
 			Help: "Writes of the state file that failed; a restart would forget what came after."}),
 	}
-	reg.MustRegister(m.limit, m.held, m.queue, m.gateOpen, m.grants, m.ends, m.withdrawals,
+	reg.MustRegister(m.limit, m.held, m.queue, m.gateOpen, m.cores, m.busy, m.psi, m.pressure, m.grants, m.ends, m.withdrawals,
 		m.wait, m.hold, m.requests, m.health, m.adoptions, m.saveFailures)
 	for _, p := range []string{"v1", "legacy"} {
 		m.grants.WithLabelValues(p)
@@ -82,6 +89,20 @@ func (m *metrics) count(ev slots.Event) {
 		m.hold.Observe(seconds(ev.At.Sub(ev.GrantedAt)))
 	case slots.Withdrawn:
 		m.withdrawals.WithLabelValues(string(ev.Reason)).Inc()
+	}
+}
+
+// see shows the node as it was sampled.
+func (m *metrics) see(s pressure.Sample) {
+	m.cores.Set(s.Cores)
+	m.busy.Set(s.Busy)
+	m.psi.Set(oneIf(s.PSI))
+	if !s.PSI {
+		m.pressure.Reset()
+		return
+	}
+	for resource, share := range map[string]float64{"cpu": s.CPU, "io": s.IO, "memory": s.Memory} {
+		m.pressure.WithLabelValues(resource).Set(share)
 	}
 }
 

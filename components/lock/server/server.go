@@ -12,13 +12,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/statefile"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
 
 // Config is what the server needs to know.
 type Config struct {
-	Limit       int    // slots on this node, at least 1
+	Limit       int    // slots on this node, at least 1, until Adjust says otherwise
 	LimitReason string // who says so
 	Lease       time.Duration
 	// ReleaseOn is the release policy of claims that wish none. All but timeout
@@ -81,6 +82,13 @@ func (s *Server) SetGate(open bool, reasons []string) { s.desk.setGate(open, rea
 
 // Tell says what health sees of this node's pods: grants and claims end by it.
 func (s *Server) Tell(e healthapi.Event) { s.desk.tellOf(e) }
+
+// Adjust lets decide say how many slots there are from now on, and why, by the
+// grants that are held at this moment. node is what it saw, for those who ask;
+// nil when it saw nothing.
+func (s *Server) Adjust(node *pressure.Sample, decide func(grants []pressure.Grant) (limit int, why string)) {
+	s.desk.adjust(node, decide)
+}
 
 // SetHealth says how health is connected.
 func (s *Server) SetHealth(h lockapi.Health) { s.desk.setHealth(h) }

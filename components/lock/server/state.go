@@ -40,7 +40,7 @@ func (d *desk) state() lockapi.State {
 	}
 	s := lockapi.State{
 		Now:    now,
-		Limit:  lockapi.Limit{Slots: d.table.Limit(), Reason: d.reasons.limit},
+		Limit:  lockapi.Limit{Slots: d.table.Limit(), Reason: d.reasons.limit, Node: d.reasons.node},
 		Gate:   lockapi.Gate{Open: d.table.Open(), Reasons: d.reasons.gate},
 		Health: d.node.health,
 		Grants: []lockapi.GrantState{}, Queue: []lockapi.ClaimState{}, Recent: []lockapi.EndedState{},
