@@ -135,7 +135,7 @@ func (p plot) pressureLane(s *svg, top float64) {
 	bottom := top + p.lane
 	cpu := func(s record.Sample) *float64 { return s.Pressure }
 	if line, from, to := p.line(cpu, 0, bottom); line != "" {
-		s.path("press", fmt.Sprintf("M%s %s%sL%[3]s %[2]sZ", num(from), num(bottom), strings.Replace(line, "M", "L", 1), num(to)), "")
+		s.path("press", fmt.Sprintf("M%s %s%sL%s %[2]sZ", num(from), num(bottom), strings.Replace(line, "M", "L", 1), num(to)), "")
 	}
 	s.line("grid", p.left, top, p.left+p.width, top)
 	s.line("grid", p.left, bottom, p.left+p.width, bottom)
@@ -157,13 +157,13 @@ func (p plot) pressureLane(s *svg, top float64) {
 			return ""
 		}
 		busy, _ := p.mean(func(s record.Sample) *float64 { return &s.Busy }, from, to)
-		text := fmt.Sprintf("%s s: CPU pressure %.0f %%", seconds(to), share*100)
+		parts := []string{fmt.Sprintf("%s s: CPU pressure %.0f %%", seconds(to), share*100)}
 		for _, other := range pressures() {
 			if v, ok := p.mean(other.of, from, to); ok && p.ever(other.of) {
-				text += fmt.Sprintf(", %s %.0f %%", other.name, v*100)
+				parts = append(parts, fmt.Sprintf("%s %.0f %%", other.name, v*100))
 			}
 		}
-		return text + fmt.Sprintf(", %.1f cores busy", busy)
+		return strings.Join(append(parts, fmt.Sprintf("%.1f cores busy", busy)), ", ")
 	})
 }
 

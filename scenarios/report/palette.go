@@ -80,4 +80,9 @@ svg .held{fill:var(--slot);fill-opacity:.22}
 svg .io{fill:none;stroke:var(--io);stroke-width:1.5;stroke-linejoin:round}
 svg .memory{fill:none;stroke:var(--memory);stroke-width:1.5;stroke-dasharray:4 2.5;stroke-linejoin:round}
 svg .hit{fill:transparent}
+svg .plainbar{fill:var(--waiting)}
+svg .autobar{fill:var(--ready)}
+svg .oraclebar{fill:none;stroke:var(--soft);stroke-width:1.4}
+svg .never{fill:var(--crash);fill-opacity:.16;stroke:var(--crash);stroke-width:1.2}
+svg .onbar{fill:var(--ink);font-size:10.5px}
 `

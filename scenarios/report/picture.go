@@ -57,11 +57,14 @@ func headlineOf(r *record.Result) string {
 }
 
 func panelTitle(o record.Outcome) string {
-	if l := o.Run.Policy.Lock; l != nil {
-		return fmt.Sprintf("%s: %s", title(o.Run.Policy), l)
+	if p := o.Run.Policy; p.String() != noLock {
+		return fmt.Sprintf("%s: %s", title(p), p)
 	}
 	return title(o.Run.Policy)
 }
+
+// noLock is what the settings of a policy say that has none of interest.
+const noLock = "no lock"
 
 // sentence says how the run went.
 func sentence(o record.Outcome) string {

@@ -264,7 +264,11 @@ func (p plot) marks(s *svg, top, bottom float64) {
 	if p.bound > 0 {
 		x := p.x(p.bound)
 		s.line("bound", x, top-8, x, bottom)
-		s.text("soft mid", x, top-12, fmt.Sprintf("node bound %s s", seconds(p.bound)))
+		text, class := fmt.Sprintf("node bound %s s", seconds(p.bound)), "soft end" // beside it, all are often Ready
+		if x-5-width(text, 11.5) < p.left {
+			class = "soft mid"
+		}
+		s.text(class, x-5, top-12, text)
 	}
 	var at float64
 	var text string

@@ -21,7 +21,7 @@ const (
 	PictureFile = "report.svg"
 )
 
-//go:embed page.html
+//go:embed page.html compare.html
 var files embed.FS
 
 // Write renders the page and the picture into a folder. It returns the page's path.
@@ -98,7 +98,7 @@ func newView(r *record.Result) view {
 		Title:       r.Scenario.Name,
 		Description: r.Scenario.Description,
 		Where:       where(r.On),
-		Made:        r.Made.UTC().Format("2 January 2006, 15:04 UTC"),
+		Made:        moment(r.Made),
 		Colours:     template.CSS(pageColours()), //nolint:gosec // a constant of this package
 		Machine:     r.Machine,
 		Bound:       r.Bound,
@@ -118,7 +118,7 @@ func newView(r *record.Result) view {
 			}
 		}
 		v.Panels = append(v.Panels, panel{
-			Name: o.Run.Policy.Name, Title: title(o.Run.Policy), Settings: o.Run.Policy.Lock.String(),
+			Name: o.Run.Policy.Name, Title: title(o.Run.Policy), Settings: o.Run.Policy.String(),
 			Headline: newHeadline(o), Facts: facts(o), Checks: o.Checks,
 			Timeline: template.HTML(plots[i].inline()), //nolint:gosec // every text in it is escaped where it is drawn
 			Pods:     podViews(o.Run),
@@ -133,6 +133,8 @@ func where(on string) string {
 		return "as processes on one machine"
 	case "kind":
 		return "as pods on a kind cluster"
+	case "sim":
+		return "on a model of a node"
 	default:
 		return "on " + on
 	}

@@ -174,6 +174,75 @@ func TestFaultsTheGateAndTheRebootAreShown(t *testing.T) {
 	}
 }
 
+// following is a run whose limit moves, on a node with a slow disk.
+func following() *record.Result {
+	s := &spec.Scenario{Name: "following", Node: spec.Node{Cores: 2}, Pods: []spec.Group{{Name: "a", Count: 3, Weight: 1}}}
+	run := &record.Run{
+		Policy: spec.Policy{Name: "auto", Lock: &spec.Lock{Auto: true, ReleaseOn: "ready"}}, Ended: 20, Pods: record.Pods(s, strings.ToUpper),
+		Limits: []record.Step{{At: 0, N: 2}, {At: 6, N: 4}, {At: 12, N: 1}},
+	}
+	for i := range run.Pods {
+		at := 4 * float64(i)
+		run.Pods[i].Events = []record.Event{
+			{At: 0, What: record.Claimed}, {At: at, What: record.Granted}, {At: at, What: record.Started},
+			{At: at + 5, What: record.Ready}, {At: at + 5, What: record.Returned},
+		}
+	}
+	cpu, io, zero := 0.5, 0.25, 0.0
+	for i := range 80 {
+		run.Samples = append(run.Samples, record.Sample{At: float64(i) / 4, Pressure: &cpu, IO: &io, Memory: &zero, Busy: 1})
+	}
+	r := &record.Result{On: "sim", Scenario: s}
+	r.Add(run)
+	return r
+}
+
+func TestALimitThatMovesIsDrawnOverTheSlotsHeld(t *testing.T) {
+	t.Parallel()
+	moving := following()
+	page, err := report.Page(moving)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{">limit 1 to 4<", ">0–4<", "<title>5.00 s: 2 slots, 1 held</title>", "<title>9.00 s: 4 slots, 1 held</title>"} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	steps := regexp.MustCompile(`class="moving" d="(M[^"]*)"`)
+	line := steps.FindSubmatch(page)
+	if line == nil || strings.Count(string(line[1]), "V") != 2 {
+		t.Errorf("the limit changes twice, its line is %s", line)
+	}
+	if strings.Contains(string(page), `class="limit"`) {
+		t.Error("a fixed limit is drawn, too")
+	}
+	if picture := string(report.Picture(moving)); !strings.Contains(picture, ">limit 1 to 4<") || !steps.MatchString(picture) {
+		t.Error("the picture lacks the limit")
+	}
+	moving.Outcomes[0].Run.Limits = moving.Outcomes[0].Run.Limits[:1]
+	if page, err = report.Page(moving); err != nil || steps.Match(page) || !strings.Contains(string(page), `class="limit"`) {
+		t.Errorf("a limit that never moves is not a dashed line: %v", err)
+	}
+}
+
+func TestPressureIsShownWhereThereIsAny(t *testing.T) {
+	t.Parallel()
+	page, err := report.Page(following())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(page)
+	for want, shown := range map[string]bool{
+		`class="press"`: true, `class="io"`: true, `class="memory"`: false,
+		"<title>5.00 s: CPU pressure 50 %, IO 25 %, 1.0 cores busy</title>": true,
+	} {
+		if strings.Contains(text, want) != shown {
+			t.Errorf("%s is there: %v, want %v", want, !shown, shown)
+		}
+	}
+}
+
 func TestPictureNeedsNoVariablesAndHasABackground(t *testing.T) {
 	t.Parallel()
 	picture := string(report.Picture(result(24)))
