@@ -36,7 +36,7 @@ func (r Reading) Since(earlier Reading) (busy float64, pressure *float64) {
 
 // Watch reads about four times per second and hands every measurement to keep,
 // until the context ends. It returns at once where nothing can be read.
-func (m *Meter) Watch(ctx context.Context, keep func(at time.Time, pressure *float64, busy float64)) {
+func (m *Meter) Watch(ctx context.Context, keep func(at time.Time, s record.Sample)) {
 	const every = 250 * time.Millisecond
 	last, err := m.Read()
 	if err != nil {
@@ -55,7 +55,7 @@ func (m *Meter) Watch(ctx context.Context, keep func(at time.Time, pressure *flo
 			continue // the next one may succeed; a gap in the samples shows
 		}
 		busy, pressure := now.Since(last)
-		keep(now.At, pressure, busy)
+		keep(now.At, record.Sample{Pressure: pressure, Busy: busy})
 		last = now
 	}
 }

@@ -87,11 +87,12 @@ func (l *Log) Rebooted(at time.Time) {
 	l.run.Rebooted = &since
 }
 
-// Sample adds a sample of the node.
-func (l *Log) Sample(at time.Time, pressure *float64, busy float64) {
+// Sample adds a sample of the node, taken at that time: s.At need not be set.
+func (l *Log) Sample(at time.Time, s Sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.run.Samples = append(l.run.Samples, Sample{At: at.Sub(l.run.Appeared).Seconds(), Pressure: pressure, Busy: busy})
+	s.At = at.Sub(l.run.Appeared).Seconds()
+	l.run.Samples = append(l.run.Samples, s)
 }
 
 // Merge adds what the lock says about itself.

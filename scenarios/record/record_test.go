@@ -378,15 +378,15 @@ func TestLogMergesTheLocksRecord(t *testing.T) {
 	}
 	log.Add(1, at(5), record.Started, "")
 	log.Add(1, at(7), record.Ready, "")
-	log.Sample(at(7), nil, 1.5)
+	log.Sample(at(7), record.Sample{Busy: 1.5})
 	if !log.AllReady((*record.Pod).Sound) {
 		t.Error("not all Ready")
 	}
 	log.Finish(at(7), false)
 	log.Add(1, at(9), record.Stopped, "the end")
 	run := log.Snapshot(at(20))
-	if run.Ended != 7 || len(run.Samples) != 1 {
-		t.Errorf("ended %v, %d samples", run.Ended, len(run.Samples))
+	if run.Ended != 7 || len(run.Samples) != 1 || run.Samples[0].At != 7 || run.Samples[0].Busy != 1.5 {
+		t.Errorf("ended %v, samples %+v", run.Ended, run.Samples)
 	}
 	if e := run.Pods[0].Events[len(run.Pods[0].Events)-1]; e.What != record.Returned || e.At != 4 || e.Note != "released" {
 		t.Errorf("the end of the first grant: %+v", e)
