@@ -56,6 +56,14 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 		defer lock.process.Stop(time.Second)
 	}
 
+	var noise *process
+	if s.Node.Noise != nil {
+		if noise, err = n.makeNoise(*s.Node.Noise, logs); err != nil {
+			return nil, err
+		}
+		defer noise.Stop(0)
+	}
+
 	appeared := time.Now()
 	log := record.NewLog(On, s, policy, pods, appeared)
 	shown := n.opts.Progress.Follow(live.Title(s, policy), horizon(s, policy, limit), func() *record.Run { return log.Snapshot(time.Now()) })
@@ -84,6 +92,16 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 	group.Go(func() error { n.meter.Watch(herd, log.Sample); return nil })
 	if lock != nil {
 		group.Go(func() error { return lock.follow(herd, log) })
+	}
+	if noise != nil {
+		group.Go(func() error {
+			select {
+			case <-herd.Done():
+				return nil
+			case <-noise.Done():
+				return fmt.Errorf("the noise ended in the middle of the run: %w: see %s", noise.how(), filepath.Join(logs, noiseLog))
+			}
+		})
 	}
 
 	var over <-chan time.Time
@@ -118,7 +136,21 @@ func horizon(s *spec.Scenario, policy spec.Policy, limit time.Duration) time.Dur
 	if policy.Lock == nil || policy.Lock.Early() {
 		return min(limit, time.Minute+s.CPU())
 	}
-	return time.Duration(s.Count()/policy.Lock.Locks+1) * policy.Lock.Lease.Std()
+	slots := max(1, policy.Lock.Locks) // of an unknown number there is at least one
+	return time.Duration(s.Count()/slots+1) * policy.Lock.Lease.Std()
+}
+
+// noiseLog is the file with what the noise says, which is nothing unless it fails.
+const noiseLog = "noise.log"
+
+// makeNoise starts the node's noise.
+func (n *Node) makeNoise(noise spec.Noise, logs string) (*process, error) {
+	p, err := n.launcher.start(filepath.Join(logs, noiseLog), nil, n.programs.app,
+		"--noise", strconv.Itoa(noise.Threads), "--on", noise.On.String(), "--off", noise.Off.String())
+	if err != nil {
+		return nil, fmt.Errorf("start the node's noise: %w", err)
+	}
+	return p, nil
 }
 
 // pod is the pod with that index, as the kubelet sees it.

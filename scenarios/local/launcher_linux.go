@@ -1,24 +1,30 @@
 // launcher_linux.go starts children from one thread that is bound to the node's
-// CPUs: they inherit the binding, and they die with the thread, and so with this
-// program, however it ends.
+// CPUs, or is in its cgroup: they inherit that, and they die with the thread, and
+// so with this program, however it ends.
 
 package local
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 // launcher starts processes on the node's CPUs.
 type launcher struct {
-	cpus     []int
+	cpus     []int // that the node is bound to; none is all
 	cores    int
 	note     string
+	group    *cgroup // holds the node to a quota; nil is none
+	left     error   // from leaving the group; set before the thread ends
 	orders   chan order
 	thread   sync.WaitGroup
 	children sync.WaitGroup
@@ -29,22 +35,29 @@ type order struct {
 	answer chan error
 }
 
-// newLauncher limits the node to a number of CPUs of those that this program may use.
-func newLauncher(cores int) (*launcher, error) {
+// newLauncher limits the node to a number of CPUs of those that this program may
+// use. Auto tells that some lock on it will follow the node.
+func newLauncher(node spec.Node, auto bool) (*launcher, error) {
 	l := &launcher{orders: make(chan order)}
 	bound := make(chan error)
 	l.thread.Go(func() {
 		// Never unlocked: the thread ends with the goroutine, and no other
 		// goroutine ever runs with its binding.
 		runtime.LockOSThread()
-		err := l.bind(cores)
+		err := l.limit(node, auto)
 		bound <- err
 		if err != nil {
 			return
 		}
 		for o := range l.orders {
 			o.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+			if l.group != nil {
+				l.group.attributes(o.cmd.SysProcAttr)
+			}
 			o.answer <- o.cmd.Start()
+		}
+		if l.group != nil { // the program's first thread would stay, should this be it
+			l.left = l.group.leave()
 		}
 	})
 	if err := <-bound; err != nil {
@@ -53,20 +66,57 @@ func newLauncher(cores int) (*launcher, error) {
 	return l, nil
 }
 
-// bind binds the calling thread to the first CPUs of those allowed.
-func (l *launcher) bind(cores int) error {
-	var allowed, chosen unix.CPUSet
+// limit limits the calling thread to the node.
+func (l *launcher) limit(node spec.Node, auto bool) error {
+	var allowed unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
 		return fmt.Errorf("read which CPUs may be used: %w", err)
 	}
-	for cpu := 0; len(l.cpus) < cores && cpu < len(allowed)*64; cpu++ {
+	if l.cores = min(node.Cores, allowed.Count()); l.cores < node.Cores {
+		l.note = fmt.Sprintf("the scenario wants a node of %d cores, this machine lends %d", node.Cores, l.cores)
+	}
+	if node.Quota {
+		return l.hold()
+	}
+	if err := l.bind(&allowed); err != nil || !auto || l.cores == allowed.Count() {
+		return err
+	}
+	// A lock that follows its node reads the whole machine, unless it is in a
+	// cgroup that is smaller. Bound as it is, the node hardly feels the quota.
+	l.note = fmt.Sprintf("a CPU quota tells a lock that follows the node that this has %d cores", l.cores)
+	if err := l.hold(); err != nil {
+		l.note = fmt.Sprintf("a lock that follows the node takes this machine's %d cores for it, and what others use of them for its own, "+
+			"so what it does here says little: %v", allowed.Count(), err)
+	}
+	return nil
+}
+
+// hold puts the calling thread under a CPU quota.
+func (l *launcher) hold() error {
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	if err == nil {
+		l.group, err = newCgroup(parseTrees(string(mountinfo)), l.cores)
+	}
+	if err == nil {
+		if err = l.group.join(); err != nil {
+			err = errors.Join(err, l.group.leave(), l.group.close())
+			l.group = nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("hold the node to a CPU quota, which needs root and a writable cgroup tree: %w", err)
+	}
+	return nil
+}
+
+// bind binds the calling thread to the first CPUs of those allowed.
+func (l *launcher) bind(allowed *unix.CPUSet) error {
+	var chosen unix.CPUSet
+	for cpu := 0; len(l.cpus) < l.cores && cpu < len(allowed)*64; cpu++ {
 		if allowed.IsSet(cpu) {
 			chosen.Set(cpu)
 			l.cpus = append(l.cpus, cpu)
 		}
-	}
-	if l.cores = len(l.cpus); l.cores < cores {
-		l.note = fmt.Sprintf("the scenario wants a node of %d cores, this machine lends %d", cores, l.cores)
 	}
 	if err := unix.SchedSetaffinity(0, &chosen); err != nil {
 		return fmt.Errorf("limit the node to CPUs %v: %w", l.cpus, err)
@@ -80,11 +130,24 @@ func (l *launcher) launch(cmd *exec.Cmd) error {
 	return <-o.answer
 }
 
-// close waits for the children, then ends the thread.
-func (l *launcher) close() {
+// close waits for the children, then ends the thread and removes the cgroup.
+func (l *launcher) close() error {
 	l.children.Wait()
 	close(l.orders)
 	l.thread.Wait()
+	if l.group == nil {
+		return nil
+	}
+	return errors.Join(l.left, l.group.close())
+}
+
+// used is the CPU-seconds of a node that has a quota and no CPUs of its own;
+// nil is for one that has.
+func (l *launcher) used() func() (float64, error) {
+	if l.group == nil || l.cpus != nil {
+		return nil
+	}
+	return l.group.used
 }
 
 // contend and rest do nothing here: the kernel shares out the bound CPUs.

@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 // launcher starts processes and lets them take turns.
@@ -23,8 +25,11 @@ type launcher struct {
 }
 
 // newLauncher limits the node to a number of CPUs.
-func newLauncher(cores int) (*launcher, error) {
-	l := &launcher{cores: min(cores, runtime.NumCPU())}
+func newLauncher(node spec.Node, _ bool) (*launcher, error) {
+	if node.Quota || node.Noise != nil {
+		return nil, fmt.Errorf("node.quota and node.noise need Linux: %s has no cgroups and cannot bind processes to CPUs", runtime.GOOS)
+	}
+	l := &launcher{cores: min(node.Cores, runtime.NumCPU())}
 	l.note = fmt.Sprintf("%s cannot bind processes to CPUs: starting applications take turns on %d of them", runtime.GOOS, l.cores)
 	l.turns = newTurns(l.cores, func(pid int, run bool) {
 		s := syscall.SIGSTOP
@@ -41,10 +46,14 @@ func (l *launcher) launch(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-func (l *launcher) close() {
+func (l *launcher) close() error {
 	l.children.Wait()
 	l.turns.close()
+	return nil
 }
+
+// used is nil: there is no cgroup to read.
+func (l *launcher) used() func() (float64, error) { return nil }
 
 // contend makes the application take turns with the others that start.
 func (l *launcher) contend(p *process) { l.turns.add(p.cmd.Process.Pid) }

@@ -62,12 +62,22 @@ func child(t *testing.T, l *launcher, what string) (*process, string) {
 
 func testLauncher(t *testing.T) *launcher {
 	t.Helper()
-	l, err := newLauncher(1)
+	l, err := newLauncher(spec.Node{Cores: 1}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(l.close)
+	closed(t, l)
 	return l
+}
+
+// closed closes the launcher at the end of the test.
+func closed(t *testing.T, l *launcher) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := l.close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestProcessIsStopped(t *testing.T) {
@@ -172,6 +182,56 @@ func TestShiftsStayOffTheEdgesOfThePeriod(t *testing.T) {
 	for i := range 24 {
 		if s := shift(i, 24); s < 0.6 || s >= 0.8 || i > 0 && s <= shift(i-1, 24) {
 			t.Errorf("pod %d: %v", i, s)
+		}
+	}
+}
+
+func TestTheLockGetsThePolicy(t *testing.T) {
+	t.Parallel()
+	const health = "http://127.0.0.1:1"
+	for want, lock := range map[string]spec.Lock{
+		"--locks 2 --timeout 8s": {Locks: 2, Lease: spec.Duration(8 * time.Second), ReleaseOn: "timeout"},
+		"--locks auto --timeout 2m --health " + health + " --release-on ready": {Auto: true, Lease: spec.Duration(2 * time.Minute), ReleaseOn: "ready"},
+		"--locks auto --timeout 1s --min-locks 2 --max-locks 8":                {Auto: true, Min: 2, Max: 8, Lease: spec.Duration(time.Second)},
+		"--locks 5 --timeout 1s --health " + health + " --release-on started":  {Oracle: true, Locks: 5, Lease: spec.Duration(time.Second), ReleaseOn: "started"},
+	} {
+		if got := strings.Join(lockArgs(&lock, health), " "); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestAnOracleThatHasNotSpokenIsNoLock(t *testing.T) {
+	t.Parallel()
+	n := &Node{scenario: &spec.Scenario{Name: "s"}}
+	_, err := n.Run(t.Context(), spec.Policy{Name: "oracle", Lock: &spec.Lock{Oracle: true}})
+	if err == nil || !strings.Contains(err.Error(), "run s with policy oracle: the best number of slots is not known") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestHorizonOfSlotsThatAreNotKnownYet(t *testing.T) {
+	t.Parallel()
+	s := &spec.Scenario{Pods: []spec.Group{{Count: 4}}}
+	lease := spec.Duration(10 * time.Second)
+	for slots, want := range map[int]time.Duration{0: 50 * time.Second, 1: 50 * time.Second, 2: 30 * time.Second} {
+		if got := horizon(s, spec.Policy{Lock: &spec.Lock{Locks: slots, Lease: lease}}, 0); got != want {
+			t.Errorf("%d slots: %s, want %s", slots, got, want)
+		}
+	}
+}
+
+func TestNoiseIsMeasuredForWholeRounds(t *testing.T) {
+	t.Parallel()
+	second := spec.Duration(time.Second)
+	for want, noise := range map[time.Duration]spec.Noise{
+		3 * time.Second:         {On: 1000 * second},
+		4 * time.Second:         {On: second, Off: second},
+		5 * time.Second:         {On: 3 * second, Off: 2 * second},
+		3200 * time.Millisecond: {On: second / 5, Off: second / 5},
+	} {
+		if got := wholeRounds(noise); got != want {
+			t.Errorf("on %s, off %s: %s, want %s", noise.On, noise.Off, got, want)
 		}
 	}
 }

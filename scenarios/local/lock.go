@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
@@ -23,29 +24,45 @@ type lock struct {
 	address string
 	client  *lockapi.Client
 	logFile string
+	every   time.Duration // between two looks at its state
 }
 
-// startLock starts a lock and waits until it serves. With a release policy it
+// lockArgs are the settings as a lock takes them. With a release policy it
 // listens to the health at that address.
+func lockArgs(set *spec.Lock, health string) []string {
+	args := []string{"--locks", strconv.Itoa(set.Locks), "--timeout", set.Lease.String()}
+	if set.Auto {
+		args[1] = "auto"
+	}
+	if set.Min != 0 {
+		args = append(args, "--min-locks", strconv.Itoa(set.Min))
+	}
+	if set.Max != 0 {
+		args = append(args, "--max-locks", strconv.Itoa(set.Max))
+	}
+	if set.Early() {
+		args = append(args, "--health", health, "--release-on", string(set.ReleaseOn))
+	}
+	return args
+}
+
+// startLock starts a lock and waits until it serves.
 func (n *Node) startLock(ctx context.Context, set *spec.Lock, address, health, state, logFile string) (*lock, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("start the lock: %w", err)
 	}
-	args := []string{
-		"--host", host, "--port", port, "--locks", strconv.Itoa(set.Locks), "--timeout", set.Lease.String(),
-		"--state-dir", state, "--log-format", "json",
-	}
-	if set.Early() {
-		args = append(args, "--health", health, "--release-on", string(set.ReleaseOn))
-	}
+	args := append(lockArgs(set, health), "--host", host, "--port", port, "--state-dir", state, "--log-format", "json")
 	p, err := n.launcher.start(logFile, nil, n.programs.lock, args...)
 	if err != nil {
 		return nil, fmt.Errorf("start the lock: %w", err)
 	}
 	l := &lock{
-		process: p, address: address, logFile: logFile,
+		process: p, address: address, logFile: logFile, every: time.Second,
 		client: lockapi.NewClient("http://"+address, &http.Client{Timeout: 2 * time.Second}),
+	}
+	if set.Auto {
+		l.every = pressure.Interval // the limit may move as often
 	}
 	const patience = 10 * time.Second
 	serving, cancel := context.WithTimeout(ctx, patience)
@@ -69,10 +86,10 @@ func (n *Node) startLock(ctx context.Context, set *spec.Lock, address, health, s
 	}
 }
 
-// follow reads the lock's state about once a second, because the lock remembers
-// ended grants for a while only. A lock that ends is an error.
+// follow reads the lock's state again and again, because the lock remembers
+// ended grants for a while only, and no limit but the present one. A lock that ends is an error.
 func (l *lock) follow(ctx context.Context, log *record.Log) error {
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(l.every)
 	defer tick.Stop()
 	for {
 		select {

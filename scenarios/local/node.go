@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/live"
@@ -20,9 +21,6 @@ import (
 
 // On is the name of this place in records.
 const On = spec.OnLocal
-
-// idleTime is how long the machine's use without the herd is measured.
-const idleTime = 3 * time.Second
 
 // Options are how herds are run.
 type Options struct {
@@ -43,7 +41,7 @@ type Node struct {
 	dir      string
 	programs programs
 	launcher *launcher
-	meter    *machine.Meter
+	meter    gauge
 }
 
 // New builds the programs and prepares the machine.
@@ -62,10 +60,11 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (_ *Node, err erro
 	if n.programs, err = build(ctx, filepath.Join(dir, "bin")); err != nil {
 		return nil, err
 	}
-	if n.launcher, err = newLauncher(s.Node.Cores); err != nil {
+	auto := slices.ContainsFunc(s.Policies, func(p spec.Policy) bool { return p.Lock != nil && p.Lock.Auto })
+	if n.launcher, err = newLauncher(s.Node, auto); err != nil {
 		return nil, err
 	}
-	n.meter = machine.NewMeter(n.launcher.cpus)
+	n.meter = gauge{Meter: machine.NewMeter(n.launcher.cpus), used: n.launcher.used()}
 	if n.launcher.note != "" {
 		opts.Progress.Note("%s", n.launcher.note)
 	}
@@ -74,18 +73,24 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (_ *Node, err erro
 
 // Close ends what is left of the herd and removes the programs.
 func (n *Node) Close() error {
+	var left error
 	if n.launcher != nil {
-		n.launcher.close()
+		if left = n.launcher.close(); left != nil {
+			left = fmt.Errorf("remove the cgroup of the node: %w", left)
+		}
 	}
 	if err := os.RemoveAll(n.dir); err != nil {
-		return fmt.Errorf("remove the programs: %w", err)
+		return errors.Join(left, fmt.Errorf("remove the programs: %w", err))
 	}
-	return nil
+	return left
 }
 
 // Machine describes the node.
 func (n *Node) Machine() record.Machine {
 	node := fmt.Sprintf("processes on %d of this machine's %d cores", n.cores(), runtime.NumCPU())
+	if n.scenario.Node.Quota {
+		node = fmt.Sprintf("processes with a CPU quota of %d cores on this machine's %d", n.cores(), runtime.NumCPU())
+	}
 	if n.launcher.note != "" {
 		node += "; " + n.launcher.note
 	}
@@ -95,52 +100,16 @@ func (n *Node) Machine() record.Machine {
 // cores is how many CPUs the node has in fact.
 func (n *Node) cores() int { return n.launcher.cores }
 
-// Bound measures the terms of the node bound: the machine's use without the
-// herd, then what the same herd costs with no work in it.
-func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
-	b := &record.Bound{Applications: n.scenario.CPU().Seconds(), Cores: float64(n.cores())}
-	n.opts.Progress.Note("measuring for %s what this machine uses without the herd", idleTime)
-	idle, err := n.meter.Idle(ctx, idleTime)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil {
-		b.Note = fmt.Sprintf("idle use and the cost of starting pods count as 0: %v", err)
-		n.opts.Progress.Note("%s", b.Note)
-		return b, nil
-	}
-	b.Idle = idle
-	if idle > b.Cores/4 {
-		b.Note = fmt.Sprintf("this machine was busy: without the herd %.1f of %g cores were in use, so neither the node bound nor a start-up time is worth much", idle, b.Cores)
-		n.opts.Progress.Note("%s", b.Note)
-	}
-	before, err := n.meter.Read()
-	if err != nil {
-		return nil, err
-	}
-	empty := n.scenario.WithoutWork()
-	run, err := n.run(ctx, empty, empty.Policies[0], n.opts.Limit)
-	if err != nil {
-		return nil, fmt.Errorf("run the herd without work: %w", err)
-	}
-	if run.GaveUp {
-		return nil, errors.New("the herd without work did not become Ready: this machine cannot run the scenario")
-	}
-	after, err := n.meter.Read()
-	if err != nil {
-		return nil, err
-	}
-	b.Overhead = max(0, after.Busy-before.Busy-idle*after.At.Sub(before.At).Seconds())
-	return b, nil
-}
-
 // Run runs the herd under a policy.
 func (n *Node) Run(ctx context.Context, policy spec.Policy) (*record.Run, error) {
+	if l := policy.Lock; l != nil && l.Oracle && l.Locks == 0 {
+		return nil, fmt.Errorf("run %s with policy %s: the best number of slots is not known: it is found by simulation first", n.scenario.Name, policy.Name)
+	}
 	limit := n.opts.Limit
 	if policy.Lock == nil && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
 		limit = n.opts.GiveUp
 	}
-	run, err := n.run(ctx, n.scenario, policy, limit)
+	run, err := n.run(ctx, n.scenario.For(policy), policy, limit)
 	if err != nil {
 		return nil, fmt.Errorf("run %s with policy %s: %w", n.scenario.Name, policy.Name, err)
 	}

@@ -266,6 +266,17 @@ func (s *Scenario) CPU() time.Duration {
 	return d
 }
 
+// Read is how much the applications of all healthy pods write and read to start, once each.
+func (s *Scenario) Read() Bytes {
+	var b Bytes
+	for _, g := range s.Pods {
+		if g.Fault == "" {
+			b += Bytes(g.Count) * g.Startup.Read
+		}
+	}
+	return b
+}
+
 // ZeroWork is the name of the policy of a herd without work.
 const ZeroWork = "zero-work"
 
