@@ -52,15 +52,17 @@ func run(args []string) int {
 	}
 }
 
-// nameLast puts the argument of a command behind its flags, which is where the
-// flag parser wants it: people write "run herd --on local".
+// nameLast puts the arguments of a command behind its flags, which is where the
+// flag parser wants them: people write "run herd --on local".
 func nameLast(args []string) []string {
-	if len(args) < 4 || strings.HasPrefix(args[1], "-") || strings.HasPrefix(args[2], "-") {
+	if len(args) < 3 || strings.HasPrefix(args[1], "-") {
 		return args
 	}
-	moved := slices.Clone(args[:2])
-	moved = append(moved, args[3:]...)
-	return append(moved, args[2])
+	flags := slices.IndexFunc(args[2:], func(a string) bool { return strings.HasPrefix(a, "-") })
+	if flags < 0 {
+		return args
+	}
+	return slices.Concat(args[:2], args[2+flags:], args[2:2+flags])
 }
 
 func newApp() *cli.App {
@@ -90,7 +92,7 @@ func newApp() *cli.App {
 				ArgsUsage:    "NAME or FILE.yaml",
 				OnUsageError: badUsage,
 				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "on", Destination: &set.on, Usage: "`PLACE` to run on: local (processes on this machine) or kind (pods on a kind cluster)"},
+					&cli.StringFlag{Name: "on", Destination: &set.on, Usage: "`PLACE` to run on: local (processes on this machine), kind (pods on a kind cluster) or sim (a model of a node)"},
 					&cli.StringSliceFlag{Name: "policy", Usage: "run only the policy `NAME`; repeatable (default: all)"},
 					&cli.StringFlag{Name: "give-up", Destination: &set.giveUp, Usage: "end a run without a lock that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "limit", Destination: &set.limit, Value: "15m", Usage: "end any run that is not Ready after `TIME`"},
@@ -123,6 +125,8 @@ func newApp() *cli.App {
 					return conclude(c.App.Writer, dir, result)
 				},
 			},
+			simulateCommand(),
+			compareCommand(),
 		},
 	}
 }
@@ -145,14 +149,17 @@ func conclude(out io.Writer, dir string, result *record.Result) error {
 	fmt.Fprintf(out, "\nreport: %s\n", page)
 	var broken []string
 	for _, o := range result.Outcomes {
-		for _, c := range o.Checks {
-			if !c.Holds {
-				broken = append(broken, fmt.Sprintf("policy %s: %s", o.Run.Policy.Name, c))
-			}
+		for _, c := range o.Broken() {
+			broken = append(broken, fmt.Sprintf("policy %s: %s", o.Run.Policy.Name, c))
 		}
 	}
-	if len(broken) > 0 {
-		return fmt.Errorf("what the scenario expects does not hold:\n%s", strings.Join(broken, "\n"))
+	return refuse(broken)
+}
+
+// refuse is the error that names what does not hold; nil when everything does.
+func refuse(broken []string) error {
+	if len(broken) == 0 {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("what the scenario expects does not hold:\n%s", strings.Join(broken, "\n"))
 }

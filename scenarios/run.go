@@ -18,6 +18,7 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/live"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/local"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/sim"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
@@ -61,8 +62,8 @@ func (s settings) plan() (plan, error) {
 			problems = append(problems, err)
 		}
 	}
-	if s.on != local.On && s.on != onKind {
-		problems = append(problems, fmt.Errorf("--on %q: want %s or %s", s.on, local.On, onKind))
+	if s.on != local.On && s.on != onKind && s.on != sim.On {
+		problems = append(problems, fmt.Errorf("--on %q: want %s, %s or %s", s.on, local.On, onKind, sim.On))
 	} else if p.scenario != nil && !p.scenario.RunsOn(s.on) {
 		problems = append(problems, fmt.Errorf("--on %s: the scenario %s runs on %s only", s.on, p.scenario.Name, strings.Join(p.scenario.On, " and ")))
 	}
@@ -97,15 +98,28 @@ func load(name string) (*spec.Scenario, error) {
 	return spec.Parse(name+".yaml", data)
 }
 
-// list writes the scenarios of ours.
-func list(out io.Writer) error {
+// ours are the names of the scenarios that come with the project.
+func ours() ([]string, error) {
 	entries, err := committed.ReadDir(".")
 	if err != nil {
-		return fmt.Errorf("list scenarios: %w", err)
+		return nil, fmt.Errorf("list scenarios: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names, nil
+}
+
+// list writes the scenarios of ours.
+func list(out io.Writer) error {
+	names, err := ours()
+	if err != nil {
+		return err
 	}
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	for _, e := range entries {
-		s, err := load(strings.TrimSuffix(e.Name(), ".yaml"))
+	for _, name := range names {
+		s, err := load(name)
 		if err != nil {
 			return err
 		}
@@ -143,24 +157,52 @@ func execute(ctx context.Context, p plan, progress live.Progress, out io.Writer)
 		return err
 	}
 	defer func() { err = errors.Join(err, where.Close()) }()
-	result := &record.Result{Made: time.Now(), On: p.on, Scenario: p.scenario, Machine: where.Machine()}
-	if result.Bound, err = where.Bound(ctx); err != nil {
+	result, err := measure(ctx, where, p)
+	if err != nil {
 		return err
-	}
-	for _, policy := range p.policies {
-		run, err := where.Run(ctx, policy)
-		if err != nil {
-			return err
-		}
-		result.Add(run)
 	}
 	return conclude(out, p.out, result)
 }
 
+// measure runs all policies of the plan, one after the other, in a place.
+func measure(ctx context.Context, where place, p plan) (*record.Result, error) {
+	var err error
+	result := &record.Result{Made: time.Now(), On: p.on, Scenario: p.scenario, Machine: where.Machine()}
+	if result.Bound, err = where.Bound(ctx); err != nil {
+		return nil, err
+	}
+	for _, policy := range p.policies {
+		if policy.Lock != nil && policy.Lock.Oracle {
+			if policy.Lock, err = foresee(ctx, p.scenario, *policy.Lock); err != nil {
+				return nil, err
+			}
+		}
+		run, err := where.Run(ctx, policy)
+		if err != nil {
+			return nil, err
+		}
+		result.Add(run)
+	}
+	return result, nil
+}
+
+// foresee is an oracle's lock with the number of slots that is best in the simulator.
+func foresee(ctx context.Context, s *spec.Scenario, lock spec.Lock) (*spec.Lock, error) {
+	locks, err := sim.Best(ctx, s, lock, nil)
+	if err != nil {
+		return nil, fmt.Errorf("find the best number of slots for %s: %w", s.Name, err)
+	}
+	lock.Locks = locks
+	return &lock, nil
+}
+
 // open prepares the place that the plan names.
 func open(ctx context.Context, p plan, progress live.Progress) (place, error) {
-	if p.on == onKind {
+	switch p.on {
+	case onKind:
 		return openKind(ctx, p, progress)
+	case sim.On:
+		return sim.New(p.scenario, sim.Options{GiveUp: p.giveUp, Limit: p.limit, Progress: progress}), nil
 	}
 	return local.New(ctx, p.scenario, local.Options{
 		GiveUp: p.giveUp, Limit: p.limit, Logs: filepath.Join(p.out, "logs"), Progress: progress,

@@ -44,6 +44,17 @@ func (r *Result) Add(run *Run) *Outcome {
 	return &r.Outcomes[len(r.Outcomes)-1]
 }
 
+// Broken are the expectations that do not hold.
+func (o *Outcome) Broken() []Check {
+	var broken []Check
+	for _, c := range o.Checks {
+		if !c.Holds {
+			broken = append(broken, c)
+		}
+	}
+	return broken
+}
+
 // Write keeps the result in a folder, which it makes.
 func (r *Result) Write(dir string) error {
 	r.Version = version

@@ -174,17 +174,6 @@ func (t *table) add() {
 	}
 }
 
-// broken are the expectations that do not hold.
-func (c *cell) broken() []string {
-	var texts []string
-	for _, check := range c.Checks {
-		if !check.Holds {
-			texts = append(texts, check.String())
-		}
-	}
-	return texts
-}
-
 // herd says in a few words what lands on what. Groups that start alike are one.
 func herd(s *spec.Scenario) string {
 	var kinds []string

@@ -8,6 +8,8 @@ import (
 	"html/template"
 	"strings"
 	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 )
 
 type compareView struct {
@@ -35,7 +37,7 @@ type cellView struct {
 	Tried, Best                        bool
 	AllReady, Ratio, Never, Mean, Wait string
 	Restarts                           int
-	Broken                             []string
+	Broken                             []record.Check
 }
 
 type totalView struct {
@@ -137,7 +139,7 @@ func (c *cell) view() cellView {
 	s := c.Summary
 	v := cellView{
 		Tried: true, Best: c.best, AllReady: since(s.AllReady), Mean: since(s.MeanReady), Wait: since(s.LongestWait),
-		Restarts: s.Restarts, Broken: c.broken(),
+		Restarts: s.Restarts, Broken: c.Broken(),
 	}
 	if s.Ratio != nil {
 		v.Ratio = ratio(s.Ratio)

@@ -28,7 +28,7 @@ func (c *Comparison) Text(out io.Writer) error {
 				s := cell.Summary
 				note := ""
 				switch {
-				case len(cell.broken()) > 0:
+				case len(cell.Broken()) > 0:
 					note = "✗ not as expected"
 				case cell.best:
 					note = "← best"
