@@ -7,24 +7,80 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
-// Version counts the changes of the model and its calibrated numbers: results of
-// different versions do not compare.
+// Version counts the changes of the model and of its calibrated numbers: results
+// of different versions do not compare.
 const Version = 1
 
-// Model is what a node is like. Times are in seconds, CPU in CPU-seconds, as
-// floating point numbers: they are multiplied more than compared.
+// Model is what a node is like. Times are in seconds and CPU is in CPU-seconds.
+// Memory is not in it, nor the network, nor images that have to be pulled.
 type Model struct {
 	// Sandbox, Init and App are the CPU that kubelet and runtime spend on a pod's
-	// sandbox, on its init container and on each start of its application.
+	// sandbox, on its init container, which only pods under a lock have, and on
+	// each start of its application, all on one thread.
 	Sandbox, Init, App float64
-	// Background is how many cores the node without the herd uses; PerPod how
-	// many each Ready pod does, probed.
+	// Spread is how much these differ from start to start: 0.1 is up to a tenth
+	// more or less.
+	Spread float64
+
+	// Background is how many cores the node uses with no pods on it, PerPod how
+	// many more each Ready and probed pod does.
 	Background, PerPod float64
+	// Friction is how much slower everything gets with each task that has no core.
+	Friction float64
+
+	// Exit is the time from a grant to the end of the init container.
+	Exit Range
+	// Relist is the period in which the kubelet looks for containers that ended,
+	// with the time that looking takes; 0 sees them at once.
+	Relist float64
+	// Sync is the time that the kubelet then takes to begin with the next container.
+	Sync Range
+	// Late is by how much, as a share of a crash back-off, the kubelet may come too
+	// late to its end.
+	Late float64
+	// Readiness and Liveness are where in their period the probes of a pod fall, 0
+	// to 1: those of readiness from the start of the container on, those of
+	// liveness from the appearance of the pod on.
+	Readiness, Liveness Range
+	// Tell is the time from what happens to a pod until the lock hears of it.
+	Tell Range
+
+	// Disk is how many bytes per second all readers get together, Reader how many
+	// one gets alone.
+	Disk, Reader float64
+
+	// Noise is by how much a sample of the node is wrong: the standard deviation,
+	// as a share of what is sampled.
+	Noise float64
 }
 
-// Calibrated is a worker of a kind cluster as it was measured.
+// Range is from where to where something is, all of it equally likely.
+type Range struct{ From, To float64 }
+
+// Calibrated is a worker of a kind cluster as it was measured on a machine of two
+// cores that it had to itself, with all of the cluster on it. What the disk does
+// was not measured; it is that of a cloud's SSD.
 func Calibrated() Model {
-	return Model{Sandbox: 0.2, Init: 0.2, App: 0.12, Background: 0.1, PerPod: 0.0025}
+	return Model{
+		Sandbox: 0.2, Init: 0.2, App: 0.12, Spread: 0.1,
+		Background: 0.1, PerPod: 0.0025, Friction: 0.003,
+		Exit: Range{0.03, 0.08}, Relist: 1.03, Sync: Range{0.1, 0.3}, Late: 0.5,
+		Readiness: Range{0.05, 0.15}, Liveness: Range{0, 1}, Tell: Range{0.02, 0.08},
+		Disk: 400 << 20, Reader: 150 << 20,
+		Noise: 0.03,
+	}
+}
+
+// Local is the node that processes on this machine make: see the room local. It
+// has no runtime, a start costs what a process does, and its probes fall into a
+// narrow part of their period.
+func Local() Model {
+	m := Calibrated()
+	m.Sandbox, m.Init, m.App = 0, 0.02, 0.01
+	m.Background, m.PerPod = 0.03, 0.0005
+	m.Exit, m.Relist, m.Sync, m.Late = Range{0.01, 0.02}, 0, Range{0.005, 0.01}, 0
+	m.Readiness, m.Liveness, m.Tell = Range{0.6, 0.8}, Range{0.6, 0.8}, Range{0.005, 0.02}
+	return m
 }
 
 // bound is the node bound by the model.

@@ -69,7 +69,27 @@ func (n *Node) Bound(context.Context) (*record.Bound, error) {
 	return n.model.bound(n.scenario), nil
 }
 
-// Run runs the herd under a policy.
+// Run runs the herd under a policy. It fails for what is not in the model, and
+// when the context ends.
 func (n *Node) Run(ctx context.Context, policy spec.Policy) (*record.Run, error) {
-	return nil, fmt.Errorf("run %s with policy %s: the model is not there yet", n.scenario.Name, policy.Name)
+	run, err := simulate(ctx, n.scenario, policy, n.model, n.opts.Seed, n.opts.limit(policy), true)
+	if err != nil {
+		return nil, err
+	}
+	if n.opts.Progress != nil { // it is over before anybody can follow it
+		n.opts.Progress.Follow(live.Title(n.scenario, policy), 0, func() *record.Run { return run })()
+	}
+	return run, nil
+}
+
+// limit is how long a run may take in virtual time.
+func (o Options) limit(policy spec.Policy) time.Duration {
+	limit := o.Limit
+	if limit <= 0 {
+		limit = horizon
+	}
+	if policy.Lock == nil && o.GiveUp > 0 {
+		limit = min(limit, o.GiveUp)
+	}
+	return limit
 }

@@ -1,0 +1,64 @@
+// meter.go samples the model as pressure.Meter samples a node.
+
+package sim
+
+import (
+	"math"
+	"time"
+
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+)
+
+// meter makes a sample of the difference between two moments.
+type meter struct {
+	at        time.Duration
+	cpu, disk totals
+	stalled   float64
+}
+
+// sample is what the node did since the sample before.
+func (h *herd) sample() pressure.Sample {
+	h.cpu.advance()
+	h.disk.advance()
+	m := &h.meter
+	dt := (h.clock.now - m.at).Seconds()
+	share := func(now, before float64) float64 { // of the time
+		if s := (now - before) / dt; s > 0 && s < 1 {
+			return min(max(0, s+h.noise(0.5)), 1)
+		} else {
+			return s
+		}
+	}
+	room := h.cpu.room
+	s := pressure.Sample{
+		At: h.time(), Cores: room, PSI: true,
+		Busy:    min(max(0, (h.cpu.total.busy-m.cpu.busy)/dt+h.noise(room)), room),
+		Running: float64(h.cpu.wanted() + h.poisson(h.cpu.taken)),
+		Blocked: float64(h.disk.wanted()),
+		CPU:     share(h.cpu.total.waited, m.cpu.waited),
+		IO:      share(h.disk.total.used, m.disk.used),
+		IOFull:  share(h.stalled, m.stalled),
+	}
+	*m = meter{at: h.clock.now, cpu: h.cpu.total, disk: h.disk.total, stalled: h.stalled}
+	return s
+}
+
+// noise is a random error for a measured number of about that size.
+func (h *herd) noise(size float64) float64 {
+	return h.random.NormFloat64() * h.model.Noise * size
+}
+
+// poisson is a random number with that mean.
+func (h *herd) poisson(mean float64) int {
+	n, p := 0, h.random.Float64()
+	for least := math.Exp(-mean); p > least && n < 1000; n++ {
+		p *= h.random.Float64()
+	}
+	return n
+}
+
+// recorded is the sample as a run has it.
+func recorded(at float64, s pressure.Sample) record.Sample {
+	return record.Sample{At: at, Pressure: &s.CPU, IO: &s.IO, Busy: s.Busy}
+}
