@@ -104,7 +104,6 @@ func simulate(ctx context.Context, plans []plan, progress io.Writer) ([]*record.
 	for i, p := range plans {
 		group.Go(func() error {
 			node := sim.New(p.scenario, sim.Options{GiveUp: p.giveUp, Limit: p.limit})
-			defer node.Close() // there is nothing but memory
 			result, err := measure(ctx, node, p)
 			if err != nil {
 				return err

@@ -14,7 +14,7 @@ import (
 
 type compareView struct {
 	Title, Lead, Where, Made string
-	Colours                  template.CSS
+	Style                    template.CSS
 	Picture                  template.HTML
 	Tables                   []tableView
 }
@@ -63,8 +63,8 @@ func (c *Comparison) view() compareView {
 	v := compareView{
 		Title:   "Startup policies side by side",
 		Lead:    "The same herds of pods land on the same nodes under different policies: how long until all pods are Ready, next to the fastest that the node can possibly do it.",
-		Colours: template.CSS(pageColours()), //nolint:gosec // a constant of this package
-		Picture: template.HTML(c.inline()),   //nolint:gosec // every text in it is escaped where it is drawn
+		Style:   pageStyle(),
+		Picture: template.HTML(c.inline()), //nolint:gosec // every text in it is escaped where it is drawn
 	}
 	var places []string
 	var made time.Time

@@ -3,7 +3,11 @@
 
 package report
 
-import "strings"
+import (
+	_ "embed"
+	"html/template"
+	"strings"
+)
 
 // colour is one role in its light and its dark form.
 type colour struct{ name, light, dark string }
@@ -26,15 +30,19 @@ func colours() []colour {
 	}
 }
 
-// pageColours are CSS variables that follow the reader's choice of light or dark.
-func pageColours() string {
+//go:embed style.css
+var style string
+
+// pageStyle is what all pages share. Its colours are CSS variables that follow
+// the reader's choice of light or dark.
+func pageStyle() template.CSS {
 	var light, dark strings.Builder
 	for _, c := range colours() {
 		light.WriteString("--" + c.name + ":" + c.light + ";")
 		dark.WriteString("--" + c.name + ":" + c.dark + ";")
 	}
-	return ":root{color-scheme:light dark;" + light.String() + "}" +
-		"@media (prefers-color-scheme:dark){:root{" + dark.String() + "}}" + drawing
+	return template.CSS(":root{color-scheme:light dark;" + light.String() + "}" + //nolint:gosec // constants of this package
+		"@media (prefers-color-scheme:dark){:root{" + dark.String() + "}}" + drawing + style)
 }
 
 // pictureColours are the light ones, written out: not every viewer of an SVG

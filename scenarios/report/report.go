@@ -55,7 +55,7 @@ func Page(r *record.Result) ([]byte, error) {
 type view struct {
 	Title, Description, Where string
 	Made                      string
-	Colours                   template.CSS
+	Style                     template.CSS
 	Machine                   record.Machine
 	Bound                     *record.Bound
 	Cores                     int
@@ -99,7 +99,7 @@ func newView(r *record.Result) view {
 		Description: r.Scenario.Description,
 		Where:       where(r.On),
 		Made:        moment(r.Made),
-		Colours:     template.CSS(pageColours()), //nolint:gosec // a constant of this package
+		Style:       pageStyle(),
 		Machine:     r.Machine,
 		Bound:       r.Bound,
 		Cores:       r.Scenario.Node.Cores,
