@@ -17,7 +17,7 @@ help: ## Show this help
 
 .PHONY: demo
 demo: ## The stampede and its cure on this machine: needs Go only, takes about 4 minutes
-	$(GO) run ./scenarios run herd --on local --policy none --policy fixed --policy ready2 --give-up 60s
+	$(GO) run ./scenarios run herd --on local --policy none --policy fixed --policy cores --give-up 60s
 
 .PHONY: test
 test: ## Everything that needs no container engine: unit, property, process and chart tests

@@ -108,7 +108,7 @@ func TestBadInputExits2AndNamesEveryProblem(t *testing.T) {
 
 func TestList(t *testing.T) {
 	out, _, code := app(t, "list")
-	for _, want := range []string{"herd ", "light ", "(policies: none, patient, fixed, timeout2, ready2, ready3, auto, oracle)", "(policies: ready1; on kind only)"} {
+	for _, want := range []string{"herd ", "light ", "(policies: none, patient, fixed, timeout2, one, cores, ready3, auto, oracle)", "(policies: ready1; on kind only)"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("code %d, lacks %q:\n%s", code, want, out)
 		}

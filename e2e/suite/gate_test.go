@@ -21,9 +21,9 @@ import (
 )
 
 func TestNobodyStartsBeforeTheDaemonSetsThatShouldRunHere(t *testing.T) {
-	suite.Test(t, suite.withLock("gate.yaml", "ready2").
+	suite.Test(t, suite.withLock("gate.yaml", "cores").
 		Assess("land on a fresh node, wait for the slow one, and for none that is not meant for it", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-			s, p := suite.scenario(t, "gate.yaml", "ready2")
+			s, p := suite.scenario(t, "gate.yaml", "cores")
 			herd := suite.herd
 			herd.During = suite.whyDoIWait
 			suite.land(ctx, t, s, p, enough, herd)
@@ -33,8 +33,8 @@ func TestNobodyStartsBeforeTheDaemonSetsThatShouldRunHere(t *testing.T) {
 }
 
 func TestARebootedNodeIsStaggeredAgain(t *testing.T) {
-	suite.Test(t, suite.withLock("reboot.yaml", "ready2").
-		Assess("are Ready, lose their node for a moment, and start in order again", suite.lands("reboot.yaml", "ready2", enough)).
+	suite.Test(t, suite.withLock("reboot.yaml", "cores").
+		Assess("are Ready, lose their node for a moment, and start in order again", suite.lands("reboot.yaml", "cores", enough)).
 		Feature())
 }
 

@@ -118,7 +118,7 @@ func (r *runner) land(ctx context.Context, t *testing.T, s *spec.Scenario, p spe
 func (r *runner) judge(ctx context.Context, t *testing.T, s *spec.Scenario, run *record.Run) {
 	result := &record.Result{Version: 1, Made: run.Appeared, On: kind.On, Scenario: s, Machine: machine.Describe("worker of a kind cluster")}
 	if run.Policy.Expect.Ratio != nil || run.Policy.Only[kind.On].Ratio != nil {
-		result.Bound = r.bound
+		result.Bound = r.bounds[s.Name]
 	}
 	outcome := result.Add(run)
 	for _, c := range outcome.Checks {

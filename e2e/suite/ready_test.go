@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -29,9 +30,9 @@ import (
 
 func TestHerdReleasedOnReadyIsNearTheNodeBound(t *testing.T) {
 	suite.Test(t, features.New("what this node can do at best").
-		Assess("is measured", suite.measureBound).
+		Assess("is measured", suite.measureBound("herd.yaml")).
 		Feature())
-	for _, policy := range []string{"ready2", "ready3"} {
+	for _, policy := range []string{"cores", "ready3"} {
 		timed := &handOvers{}
 		suite.Test(t, suite.withLock("herd.yaml", policy).
 			Assess("land on a fresh node and follow each other", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
@@ -169,16 +170,22 @@ policies:
 		Feature())
 }
 
-// measureBound finds out once what herd.yaml would take at best on this node.
-func (r *runner) measureBound(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
-	s, _ := r.scenario(t, "herd.yaml", "ready2")
-	var err error
-	if r.bound, err = r.herd.Bound(ctx, r.cluster, s, enough); err != nil {
-		t.Fatal(err)
+// measureBound finds out what a scenario's herd would take at best on this node.
+func (r *runner) measureBound(file string) features.Func {
+	return func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+		s, err := spec.ReadFile(filepath.Join(r.root, "scenarios", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := r.herd.Bound(ctx, r.cluster, s, enough)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.bounds[s.Name] = b
+		progress.Note(ctx, "the node bound of %s is %.1f s: %.0f CPU-seconds of the applications and %.1f of the node, %.0f cores of which %.2f are not free",
+			s.Name, b.Seconds(), b.Applications, b.Overhead, b.Cores, b.Idle)
+		return ctx
 	}
-	progress.Note(ctx, "the node bound is %.1f s: %.0f CPU-seconds of the applications and %.1f of the node, %.0f cores of which %.2f are not free",
-		r.bound.Seconds(), r.bound.Applications, r.bound.Overhead, r.bound.Cores, r.bound.Idle)
-	return ctx
 }
 
 // until asks the lock ten times a second until it is as wanted.

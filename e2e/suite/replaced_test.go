@@ -20,7 +20,7 @@ import (
 )
 
 func TestALockThatIsReplacedInMidHerdStartsNoSecondOne(t *testing.T) {
-	suite.Test(t, suite.withLock("herd.yaml", "ready2").
+	suite.Test(t, suite.withLock("herd.yaml", "cores").
 		Assess("go on in order with a lock that remembers nothing", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
 			suite.landsWhile(ctx, t, func(ctx context.Context, c *cluster.Cluster) error {
 				progress.Note(ctx, "deleting the lock's pod")
@@ -34,7 +34,7 @@ func TestALockThatIsReplacedInMidHerdStartsNoSecondOne(t *testing.T) {
 }
 
 func TestALockThatIsKilledInMidHerdStartsNoSecondOne(t *testing.T) {
-	suite.Test(t, suite.withLock("herd.yaml", "ready2").
+	suite.Test(t, suite.withLock("herd.yaml", "cores").
 		Assess("go on in order with a lock that comes back", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
 			suite.landsWhile(ctx, t, func(ctx context.Context, c *cluster.Cluster) error {
 				progress.Note(ctx, "killing the lock")
@@ -50,7 +50,7 @@ func TestALockThatIsKilledInMidHerdStartsNoSecondOne(t *testing.T) {
 // it is Ready, and when two thirds are. At no moment are there more starters
 // than slots.
 func (r *runner) landsWhile(ctx context.Context, t *testing.T, do func(context.Context, *cluster.Cluster) error) {
-	s, p := r.scenario(t, "herd.yaml", "ready2")
+	s, p := r.scenario(t, "herd.yaml", "cores")
 	p.Expect.Ratio = nil // a lock that comes back takes its time
 	delete(p.Only, "kind")
 	herd := r.herd

@@ -71,7 +71,7 @@ func TestHealthCostsTheAPIServerItsWatchesAndNothingElse(t *testing.T) {
 
 func TestAHerdGoesOnWhileTheAPIServerIsAway(t *testing.T) {
 	const away = time.Minute
-	s, p := suite.scenario(t, "herd.yaml", "ready2")
+	s, p := suite.scenario(t, "herd.yaml", "cores")
 	p.Expect.Ratio = nil // the node cannot tell who is Ready for a while
 	p.Expect.Starters = nil
 	delete(p.Only, "kind")

@@ -42,11 +42,11 @@ type runner struct {
 	cluster *cluster.Cluster
 	root    string // of the project
 	herd    kind.Herd
-	bound   *record.Bound // of herd.yaml, once it was measured
+	bounds  map[string]*record.Bound // by the scenario's name, once they were measured
 	cost    *cost
 }
 
-var suite = &runner{Environment: env.NewWithConfig(envconf.New())}
+var suite = &runner{bounds: map[string]*record.Bound{}, Environment: env.NewWithConfig(envconf.New())}
 
 func TestMain(m *testing.M) {
 	suite.Setup(suite.up)
