@@ -35,8 +35,8 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(buildInfo())
 	lock := server.New(server.Config{
-		Limit:       int(cfg.Locks),
-		LimitReason: fmt.Sprintf("fixed by --locks %d", cfg.Locks),
+		Limit:       cfg.firstLimit(),
+		LimitReason: cfg.limitReason(),
 		Lease:       cfg.Lease.Std(),
 		Grace:       cfg.Grace.Std(),
 		Aging:       cfg.Aging.Std(),
@@ -54,10 +54,13 @@ func run(ctx context.Context, cfg *Config, log *slog.Logger) error {
 	for _, w := range cfg.watches(lock, log) {
 		watches.Go(func() { w(watching) })
 	}
+	if cfg.Locks == auto {
+		watches.Go(func() { cfg.follow(watching, lock, log) })
+	}
 
 	srv := daemon.NewServer(lock, log)
 	srv.RegisterOnShutdown(lock.Close)
-	log.Info("lock serves", "address", listener.Addr().String(), "locks", int(cfg.Locks), "lease", cfg.Lease.String(),
+	log.Info("lock serves", "address", listener.Addr().String(), "locks", cfg.Locks.String(), "lease", cfg.Lease.String(),
 		"releaseOn", cfg.releaseOn(), "health", string(cfg.Health), "endpoints", len(cfg.endpoints), "stateDir", string(cfg.StateDir), "version", daemon.BuildInfo().Version)
 	err = daemon.Serve(ctx, listener, srv, shutdownGrace)
 	lock.Close()
