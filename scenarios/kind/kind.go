@@ -48,6 +48,7 @@ type Options struct {
 	// Cluster is the cluster's name; empty is the one of the e2e suite.
 	Cluster string
 	// GiveUp ends a run without a lock that is not Ready by then; 0 means never.
+	// A patient one gets there, and is let.
 	GiveUp time.Duration
 	// Limit ends any run that is not Ready by then; 0 means never.
 	Limit time.Duration
@@ -127,7 +128,7 @@ func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
 // Run runs the herd under a policy; the chart is installed for one with a lock.
 func (n *Node) Run(ctx context.Context, policy spec.Policy) (*record.Run, error) {
 	limit := n.opts.Limit
-	if policy.Lock == nil && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
+	if policy.Lock == nil && !policy.Patient && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
 		limit = n.opts.GiveUp
 	}
 	herd := n.herd

@@ -25,6 +25,7 @@ const On = spec.OnLocal
 // Options are how herds are run.
 type Options struct {
 	// GiveUp ends a run without a lock that is not Ready by then; 0 means never.
+	// A patient one gets there, and is let.
 	GiveUp time.Duration
 	// Limit ends any run that is not Ready by then; 0 means never.
 	Limit time.Duration
@@ -106,7 +107,7 @@ func (n *Node) Run(ctx context.Context, policy spec.Policy) (*record.Run, error)
 		return nil, fmt.Errorf("run %s with policy %s: the best number of slots is not known: it is found by simulation first", n.scenario.Name, policy.Name)
 	}
 	limit := n.opts.Limit
-	if policy.Lock == nil && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
+	if policy.Lock == nil && !policy.Patient && n.opts.GiveUp > 0 && (limit == 0 || n.opts.GiveUp < limit) {
 		limit = n.opts.GiveUp
 	}
 	run, err := n.run(ctx, n.scenario.For(policy), policy, limit)
