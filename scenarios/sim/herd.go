@@ -18,7 +18,8 @@ import (
 type herd struct {
 	model     Model
 	policy    spec.Policy
-	random    *rand.Rand
+	random    *rand.Rand // decides what happens
+	chance    *rand.Rand // decides what is seen of it: looking changes nothing
 	clock     clock
 	cpu, disk *shares
 	relist    time.Duration // where on the clock the kubelet looks for ended containers
@@ -76,7 +77,10 @@ func possible(s *spec.Scenario, policy spec.Policy) error {
 
 // newHerd lets a herd appear.
 func newHerd(s *spec.Scenario, policy spec.Policy, m Model, seed uint64) *herd {
-	h := &herd{model: m, policy: policy, random: rand.New(rand.NewPCG(seed, Version))}
+	h := &herd{
+		model: m, policy: policy,
+		random: rand.New(rand.NewPCG(seed, Version)), chance: rand.New(rand.NewPCG(seed, ^uint64(Version))),
+	}
 	h.cpu = &shares{clock: &h.clock, room: float64(s.Node.Cores), friction: m.Friction, changing: h.stall, taken: m.Background}
 	h.disk = &shares{clock: &h.clock, room: m.Disk / m.Reader, changing: h.stall}
 	h.relist = duration(h.pick(Range{0, m.Relist}))

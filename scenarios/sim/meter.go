@@ -24,11 +24,11 @@ func (h *herd) sample() pressure.Sample {
 	m := &h.meter
 	dt := (h.clock.now - m.at).Seconds()
 	share := func(now, before float64) float64 { // of the time
-		if s := (now - before) / dt; s > 0 && s < 1 {
-			return min(max(0, s+h.noise(0.5)), 1)
-		} else {
-			return s
+		part := (now - before) / dt
+		if part > 0 && part < 1 {
+			part += h.noise(0.5)
 		}
+		return min(max(0, part), 1)
 	}
 	room := h.cpu.room
 	s := pressure.Sample{
@@ -46,14 +46,14 @@ func (h *herd) sample() pressure.Sample {
 
 // noise is a random error for a measured number of about that size.
 func (h *herd) noise(size float64) float64 {
-	return h.random.NormFloat64() * h.model.Noise * size
+	return h.chance.NormFloat64() * h.model.Noise * size
 }
 
 // poisson is a random number with that mean.
 func (h *herd) poisson(mean float64) int {
-	n, p := 0, h.random.Float64()
+	n, p := 0, h.chance.Float64()
 	for least := math.Exp(-mean); p > least && n < 1000; n++ {
-		p *= h.random.Float64()
+		p *= h.chance.Float64()
 	}
 	return n
 }

@@ -85,13 +85,14 @@ func Local() Model {
 
 // bound is the node bound by the model.
 func (m Model) bound(s *spec.Scenario) *record.Bound {
-	idle := m.Background + m.PerPod*float64(s.Healthy())
+	idle, note := m.Background+m.PerPod*float64(s.Healthy()), ""
 	if noise := s.Node.Noise; noise != nil {
 		on, off := noise.On.Std().Seconds(), noise.Off.Std().Seconds()
 		idle += float64(noise.Threads) * on / (on + off)
+		note = "the noise counts with what it uses alone; starters that are many take some of that from it, so a ratio may be below 1"
 	}
 	return &record.Bound{
 		Applications: s.CPU().Seconds(), Overhead: (m.Sandbox + m.Init + m.App) * float64(s.Healthy()),
-		Cores: float64(s.Node.Cores), Idle: idle,
+		Cores: float64(s.Node.Cores), Idle: idle, Note: note,
 	}
 }
