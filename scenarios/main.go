@@ -97,6 +97,7 @@ func newApp() *cli.App {
 					&cli.StringFlag{Name: "give-up", Destination: &set.giveUp, Usage: "end a run without a lock that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "limit", Destination: &set.limit, Value: "15m", Usage: "end any run that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "cluster", Destination: &set.cluster, EnvVars: []string{"E2E_CLUSTER"}, Usage: "`NAME` of the kind cluster (default: the one of the e2e suite)"},
+					&cli.IntFlag{Name: "nodes", Destination: &set.nodes, Usage: "with --on sim: let the herd land on `N` nodes and tell how they fared, instead of a report"},
 					&cli.StringFlag{Name: "out", Destination: &set.out, Usage: "`FOLDER` for the report (default: _artifacts/scenarios/NAME-PLACE)"},
 				},
 				Action: func(c *cli.Context) error {

@@ -36,6 +36,7 @@ type settings struct {
 	giveUp, limit string
 	out           string
 	cluster       string
+	nodes         int
 }
 
 // plan is settings that make sense.
@@ -46,11 +47,13 @@ type plan struct {
 	giveUp, limit time.Duration
 	out           string
 	cluster       string
+	nodes         int           // a fleet; 0 is one node and its report
+	progress      live.Progress // nil shows nothing
 }
 
 // plan checks the settings and names everything that is wrong with them.
 func (s settings) plan() (plan, error) {
-	p := plan{on: s.on, out: s.out, cluster: s.cluster}
+	p := plan{on: s.on, out: s.out, cluster: s.cluster, nodes: s.nodes}
 	var problems []error
 	if len(s.names) != 1 {
 		problems = append(problems, fmt.Errorf("run: want the name of one scenario, not %d: see the command list", len(s.names)))
@@ -66,6 +69,9 @@ func (s settings) plan() (plan, error) {
 		problems = append(problems, fmt.Errorf("--on %q: want %s, %s or %s", s.on, local.On, onKind, sim.On))
 	} else if p.scenario != nil && !p.scenario.RunsOn(s.on) {
 		problems = append(problems, fmt.Errorf("--on %s: the scenario %s runs on %s only", s.on, p.scenario.Name, strings.Join(p.scenario.On, " and ")))
+	}
+	if s.nodes < 0 || s.nodes > 0 && s.on != sim.On {
+		problems = append(problems, fmt.Errorf("--nodes %d: want a number from 1, and --on %s", s.nodes, sim.On))
 	}
 	for _, d := range []struct {
 		flag, text string
@@ -149,6 +155,10 @@ type place interface {
 
 // execute runs all policies of the plan, one after the other, and reports.
 func execute(ctx context.Context, p plan, progress live.Progress, out io.Writer) (err error) {
+	p.progress = progress
+	if p.nodes > 0 {
+		return fleet(ctx, p, out)
+	}
 	if err := os.MkdirAll(p.out, 0o755); err != nil {
 		return fmt.Errorf("make folder for the report: %w", err)
 	}
@@ -172,10 +182,8 @@ func measure(ctx context.Context, where place, p plan) (*record.Result, error) {
 		return nil, err
 	}
 	for _, policy := range p.policies {
-		if policy.Lock != nil && policy.Lock.Oracle {
-			if policy.Lock, err = foresee(ctx, p.scenario, *policy.Lock); err != nil {
-				return nil, err
-			}
+		if policy.Lock, err = p.foresee(ctx, policy.Lock); err != nil {
+			return nil, err
 		}
 		run, err := where.Run(ctx, policy)
 		if err != nil {
@@ -186,14 +194,25 @@ func measure(ctx context.Context, where place, p plan) (*record.Result, error) {
 	return result, nil
 }
 
-// foresee is an oracle's lock with the number of slots that is best in the simulator.
-func foresee(ctx context.Context, s *spec.Scenario, lock spec.Lock) (*spec.Lock, error) {
-	locks, err := sim.Best(ctx, s, lock, nil)
-	if err != nil {
-		return nil, fmt.Errorf("find the best number of slots for %s: %w", s.Name, err)
+// foresee gives an oracle's lock the number of slots that is best in the
+// simulator, on a node like that of the place; any other is as it was.
+func (p plan) foresee(ctx context.Context, lock *spec.Lock) (*spec.Lock, error) {
+	if lock == nil || !lock.Oracle {
+		return lock, nil
 	}
-	lock.Locks = locks
-	return &lock, nil
+	model := sim.Calibrated()
+	if p.on == local.On {
+		model = sim.Local()
+	}
+	seen := *lock
+	var err error
+	if seen.Locks, err = model.Best(ctx, p.scenario, seen, nil); err != nil {
+		return nil, fmt.Errorf("find the best number of slots for %s: %w", p.scenario.Name, err)
+	}
+	if p.progress != nil {
+		p.progress.Note("%s: of 1 to %d slots, %d are best in the simulator", p.scenario.Name, p.scenario.Count(), seen.Locks)
+	}
+	return &seen, nil
 }
 
 // open prepares the place that the plan names.
