@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
-	"github.com/pod-startup-lock/pod-startup-lock/components/lock/server"
 )
 
 // firstLimit is how many slots there are until the node was looked at.
@@ -29,36 +28,64 @@ func (c *Config) limitReason() string {
 }
 
 // follow samples the node, and sets the limit by what it sees, until ctx is done.
-func (c *Config) follow(ctx context.Context, lock *server.Server, log *slog.Logger) {
+func (c *Config) follow(ctx context.Context, lock adjuster, log *slog.Logger) {
 	meter := pressure.NewMeter(pressure.MeterOptions{InPod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""})
 	defer meter.Close()
-	controller := pressure.NewController(pressure.Config{Min: int(c.MinLocks), Max: int(c.MaxLocks)})
+	f := follower{meter: meter, lock: lock, log: log,
+		controller: pressure.NewController(pressure.Config{Min: int(c.MinLocks), Max: int(c.MaxLocks)})}
 	tick := time.NewTicker(pressure.Interval)
 	defer tick.Stop()
-	blind, told := false, false
 	for {
-		sample, ok, err := meter.Read(time.Now())
-		if err != nil != blind {
-			if blind = err != nil; blind {
-				log.Warn("the node cannot be looked at: slots are fixed until it can", "error", err)
-			} else {
-				log.Info("the node can be looked at again: slots follow it")
-			}
-		}
-		switch {
-		case err != nil:
-			lock.Adjust(nil, func([]pressure.Grant) (int, string) { return controller.Blind(err), controller.Why() })
-		case ok:
-			if missing := meter.Missing(); !told && len(missing) > 0 {
-				told = true
-				log.Warn("the node shows only a part of its pressure: slots follow what there is", "missing", missing)
-			}
-			lock.Adjust(&sample, func(held []pressure.Grant) (int, string) { return controller.Limit(sample, held), controller.Why() })
-		}
+		f.look(time.Now())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// adjuster is whose limit it is.
+type adjuster interface {
+	Adjust(node *pressure.Sample, decide func(grants []pressure.Grant) (limit int, why string))
+}
+
+// meter is what samples the node.
+type meter interface {
+	Read(now time.Time) (s pressure.Sample, ok bool, err error)
+	Missing() []string
+}
+
+// follower makes limits of samples.
+type follower struct {
+	meter      meter
+	controller *pressure.Controller
+	lock       adjuster
+	log        *slog.Logger
+	blind      bool // the last look failed
+	told       bool // what is missing was said
+}
+
+// look takes a sample and sets the limit by it.
+func (f *follower) look(now time.Time) {
+	sample, ok, err := f.meter.Read(now)
+	if (err != nil) != f.blind {
+		if f.blind = err != nil; f.blind {
+			f.log.Warn("the node cannot be looked at: slots are fixed until it can", "error", err)
+		} else {
+			f.log.Info("the node can be looked at again: slots follow it")
+		}
+	}
+	switch {
+	case err != nil:
+		f.lock.Adjust(nil, func([]pressure.Grant) (int, string) { return f.controller.Blind(err), f.controller.Why() })
+		return
+	case !ok:
+		return
+	}
+	if missing := f.meter.Missing(); !f.told && len(missing) > 0 {
+		f.told = true
+		f.log.Warn("the node shows only a part of its pressure: slots follow what there is", "missing", missing)
+	}
+	f.lock.Adjust(&sample, func(held []pressure.Grant) (int, string) { return f.controller.Limit(sample, held), f.controller.Why() })
 }

@@ -72,7 +72,7 @@ const (
 type Controller struct {
 	cfg       Config
 	last      time.Time // of the sample before
-	cores     float64 // of the last sample
+	cores     float64   // of the last sample
 	cpu, disk resource
 	braked    time.Time // until then, for the sake of memory
 	why       string
