@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,6 +183,51 @@ func BenchmarkMemory(b *testing.B) {
 		b.ReportMetric(float64(full-idle)/waiters, "KiB/waiter")
 		b.ReportMetric(float64(initRSS)/1024, "init-waiting-MiB")
 	}
+}
+
+// BenchmarkFollowing is what it costs to follow the node: the CPU that a lock
+// uses while nobody asks it for anything, and its memory, beside one whose number
+// of slots is fixed.
+func BenchmarkFollowing(b *testing.B) {
+	const long = 20 * time.Second
+	for range b.N {
+		fixed, auto := newBenchLock(b, "--locks", "2"), newBenchLock(b, "--locks", "auto")
+		auto.until(b, func(s *lockapi.State) bool { return s.Limit.Node != nil })
+		before := [2]float64{used(b, fixed.cmd.Process.Pid), used(b, auto.cmd.Process.Pid)}
+		time.Sleep(long)
+		share := func(l *benchLock, since float64) float64 {
+			return (used(b, l.cmd.Process.Pid) - since) / long.Seconds() * 100
+		}
+		b.ReportMetric(share(auto, before[1]), "auto-%core")
+		b.ReportMetric(share(fixed, before[0]), "fixed-%core")
+		b.ReportMetric(float64(rss(b, auto.cmd.Process.Pid))/1024, "auto-MiB")
+		b.ReportMetric(float64(rss(b, fixed.cmd.Process.Pid))/1024, "fixed-MiB")
+		b.ReportMetric(0, "ns/op")
+		fixed.kill()
+		auto.kill()
+	}
+}
+
+// used is the CPU time of a process in seconds: what each of its threads ran, as
+// the scheduler counts it. /proc/PID/stat counts in hundredths of a second.
+func used(b *testing.B, pid int) float64 {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(threads) == 0 {
+		b.Skipf("CPU time is read from /proc: no threads of %d there", pid)
+	}
+	total := 0.0
+	for _, t := range threads {
+		text, err := os.ReadFile(t)
+		if err != nil {
+			b.Fatal(err)
+		}
+		ns, err := strconv.ParseFloat(strings.Fields(string(text))[0], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		total += ns / 1e9
+	}
+	return total
 }
 
 // waitingInit is the memory of a real init container in the queue, in KiB.
