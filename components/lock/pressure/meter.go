@@ -175,7 +175,7 @@ func (m *Meter) Missing() []string {
 	var all []string
 	tell := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if of := m.found.of; of != nil {
-		tell("the node lives on the CPU quota of cgroup %s, and tasks are counted for the whole machine only; the limit does without their number", of.path)
+		tell("the node lives on the CPU quota of cgroup %s; tasks are counted for the whole machine only, and the limit does without their number", of.path)
 		if m.found.CPU.of == of.stat {
 			tell("no CPU pressure of cgroup %s; the time for which its quota held it back stands for it", of.path)
 		}

@@ -166,6 +166,9 @@ func parseAllowed(status []byte) (cpuSet, error) {
 			if err != nil {
 				return nil, fmt.Errorf("list of CPUs: %w", err)
 			}
+			if last < first {
+				return nil, fmt.Errorf("list of CPUs: %q ends before it begins", item)
+			}
 			for i := first; i <= last; i++ {
 				c.add(int(i))
 			}
