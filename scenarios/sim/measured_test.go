@@ -95,6 +95,22 @@ func TestModelDrownsAsTheNodeDid(t *testing.T) {
 	}
 }
 
+// The figures are of herd.yaml as processes on a machine of two cores.
+func TestLocalModelIsWithinAFifthOfWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	s, m := load(t, "herd"), Local()
+	for seed := range uint64(seeds) {
+		fixed := run(t, s, spec.Policy{Lock: &spec.Lock{Locks: 1, Lease: 4 * second}}, Options{Seed: seed, Model: &m})
+		if sum := record.Summarize(fixed, nil); fixed.Ended < 0.8*95.7 || fixed.Ended > 1.2*95.7 || *sum.MeanReady < 0.8*49.7 || *sum.MeanReady > 1.2*49.7 || sum.Starters != 1 || sum.Restarts != 0 {
+			t.Errorf("seed %d: %.1f s, mean %.1f s, %d starters, %d restarts; measured 95.7, 49.7, 1, 0", seed, fixed.Ended, *sum.MeanReady, sum.Starters, sum.Restarts)
+		}
+		none := run(t, s, spec.Policy{}, Options{Seed: seed, Model: &m, GiveUp: time.Minute})
+		if sum := record.Summarize(none, nil); sum.Ready != 0 || sum.Restarts < 58 || sum.Restarts > 86 {
+			t.Errorf("seed %d: %d Ready after a minute without a lock, %d restarts; measured 0, 72", seed, sum.Ready, sum.Restarts)
+		}
+	}
+}
+
 func TestBoundIsTheOneMeasured(t *testing.T) {
 	t.Parallel()
 	b, err := New(load(t, "herd"), Options{}).Bound(t.Context())

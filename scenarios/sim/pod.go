@@ -18,7 +18,7 @@ type pod struct {
 	record *record.Pod
 	group  *spec.Group
 
-	liveness time.Duration // where on the clock its liveness probes fall
+	liveness time.Duration // where in their period its liveness probes fall
 	backOff  backOff
 	ready    bool
 
@@ -78,7 +78,11 @@ func (p *pod) started() {
 	h := p.herd
 	p.note(record.Started, "")
 	if l := p.group.Probes.Liveness; l != nil {
-		first := onGrid(h.clock.now+l.InitialDelay.Std(), p.liveness, l.Period.Std())
+		due := h.clock.now + l.InitialDelay.Std()
+		first := onGrid(due, p.liveness, l.Period.Std())
+		if h.model.FromStart {
+			first = due + p.liveness
+		}
 		p.kill = h.clock.at(first+time.Duration(l.Failures-1)*l.Period.Std(), p.killed)
 	}
 	if r := p.group.Probes.Readiness; r != nil {

@@ -147,16 +147,8 @@ func TestNoiseTakesItsShareAndRests(t *testing.T) {
 
 func TestSamplesShowWhoWaits(t *testing.T) {
 	t.Parallel()
-	m := quiet()
-	h := newHerd(on(2, group(5, 10*time.Second, 0)), spec.Policy{}, *m, 1)
-	h.clock.step(0)
-	for h.cpu.wanted() < 5 {
-		h.clock.step(time.Hour)
-	}
-	h.clock.at(time.Second, func() {})
-	h.clock.step(time.Hour)
-	for h.clock.now < time.Second {
-		h.clock.step(time.Hour)
+	h := newHerd(on(2, group(5, 10*time.Second, 0)), spec.Policy{}, *quiet(), 1)
+	for h.clock.step(time.Second) {
 	}
 	s := h.sample()
 	if s.CPU != 1 || s.Busy != 2 || s.Running != 5 || s.Blocked != 0 || s.IO != 0 || s.IOFull != 0 || !s.PSI || s.Cores != 2 || s.At != epoch().Add(h.clock.now) {
@@ -183,21 +175,21 @@ func TestControllerMovesTheLimit(t *testing.T) {
 func TestBackOff(t *testing.T) {
 	t.Parallel()
 	for lives, want := range map[time.Duration][]int{
-		15: {0, 0, 0, 20, 40, 80, 160, 300}, 25: {0, 0, 0, 0, 40, 80, 160, 300}, 5: {0, 0, 10, 20, 40, 80, 160, 300},
+		15 * time.Second: {0, 0, 0, 20, 40, 80, 160, 300}, 25 * time.Second: {0, 0, 0, 0, 40, 80, 160, 300}, 5 * time.Second: {0, 0, 10, 20, 40, 80, 160, 300},
 	} {
 		var b backOff
 		now := time.Duration(0)
 		for i, seconds := range want {
-			now += lives * time.Second
+			now += lives
 			got := b.next(now)
 			if got != time.Duration(seconds)*time.Second {
-				t.Fatalf("lives %d s, restart %d after %s, want %d s", lives, i, got, seconds)
+				t.Fatalf("lives %s, restart %d after %s, want %d s", lives, i, got, seconds)
 			}
 			now += got
 		}
 		now += 2 * forgetAfter
 		if got := b.next(now); got != 0 {
-			t.Errorf("lives %d s: long after, %s", lives, got)
+			t.Errorf("lives %s: long after, %s", lives, got)
 		}
 	}
 }

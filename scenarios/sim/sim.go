@@ -30,6 +30,7 @@ type Options struct {
 	// Seed makes the chances of the run: jitter, phases, noise of the samples.
 	Seed uint64
 	// GiveUp ends a run without a lock that is not Ready by then; 0 means Limit does.
+	// A patient one gets there, and is let.
 	GiveUp time.Duration
 	// Limit ends any run that is not Ready by then; 0 means an hour.
 	Limit time.Duration
@@ -88,7 +89,7 @@ func (o Options) limit(policy spec.Policy) time.Duration {
 	if limit <= 0 {
 		limit = horizon
 	}
-	if policy.Lock == nil && o.GiveUp > 0 {
+	if policy.Lock == nil && !policy.Patient && o.GiveUp > 0 {
 		limit = min(limit, o.GiveUp)
 	}
 	return limit
