@@ -100,7 +100,7 @@ func parse(args []string, env func(string) (string, bool), out io.Writer) (confi
 // context.Canceled when it was told to stop before it served.
 func run(ctx context.Context, cfg config) error {
 	if cfg.noise.Threads > 0 {
-		noise(ctx, cfg.noise, func() { spin(seed) })
+		noise(ctx, cfg.noise, spin)
 		return ctx.Err()
 	}
 	if err := work(ctx, cfg.startup, cfg.dir); err != nil {

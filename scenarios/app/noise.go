@@ -14,16 +14,17 @@ import (
 )
 
 // noise lets that many threads compute in the same rhythm until the context
-// ends. One call of compute is to take about a millisecond at most.
-func noise(ctx context.Context, n spec.Noise, compute func()) {
+// ends. One call of compute, which is given what the last one answered, is to
+// take about a millisecond at most.
+func noise(ctx context.Context, n spec.Noise, compute func(uint64) uint64) {
 	began := time.Now()
 	var threads sync.WaitGroup
 	for range n.Threads {
 		threads.Go(func() {
-			for ctx.Err() == nil {
+			for x := uint64(seed); ctx.Err() == nil; {
 				rest := resting(n, time.Since(began))
 				if rest == 0 {
-					compute()
+					x = compute(x)
 					continue
 				}
 				select {

@@ -32,9 +32,10 @@ func TestNoiseKeepsItsRhythm(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), until)
 					defer cancel()
 					var computed atomic.Int64
-					noise(ctx, test.noise, func() {
+					noise(ctx, test.noise, func(x uint64) uint64 {
 						time.Sleep(step) // virtual time: the work
 						computed.Add(int64(step))
+						return x
 					})
 					got := time.Duration(computed.Load())
 					if tolerance := time.Duration(test.noise.Threads) * 20 * step; got < want-tolerance || got > want+tolerance {
@@ -53,11 +54,11 @@ func TestNoiseUsesCPUUntilItIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noise(ctx, spec.Noise{Threads: 1, On: spec.Duration(time.Hour)}, func() {
-		spin(seed)
+	noise(ctx, spec.Noise{Threads: 1, On: spec.Duration(time.Hour)}, func(x uint64) uint64 {
 		if now, err := cpuTime(); err != nil || now > before+20*time.Millisecond {
 			cancel()
 		}
+		return spin(x)
 	})
 	if err := run(ctx, config{noise: spec.Noise{Threads: 1, On: spec.Duration(time.Hour)}}); !errors.Is(err, context.Canceled) {
 		t.Errorf("told to end, it ends with %v", err)

@@ -87,13 +87,3 @@ func (n *Node) loud(ctx context.Context, noise spec.Noise) (float64, error) {
 	defer p.Stop(0)
 	return n.meter.Idle(ctx, long)
 }
-
-// wholeRounds is how long noise is measured: at least as long as the quiet node,
-// and for as long as it computes and rests a whole number of times.
-func wholeRounds(noise spec.Noise) time.Duration {
-	if noise.Off == 0 {
-		return idleTime
-	}
-	round := noise.On.Std() + noise.Off.Std()
-	return (idleTime + round - 1) / round * round
-}

@@ -94,14 +94,7 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 		group.Go(func() error { return lock.follow(herd, log) })
 	}
 	if noise != nil {
-		group.Go(func() error {
-			select {
-			case <-herd.Done():
-				return nil
-			case <-noise.Done():
-				return fmt.Errorf("the noise ended in the middle of the run: %w: see %s", noise.how(), filepath.Join(logs, noiseLog))
-			}
-		})
+		group.Go(func() error { return endless(herd, noise, logs) })
 	}
 
 	var over <-chan time.Time
@@ -138,19 +131,6 @@ func horizon(s *spec.Scenario, policy spec.Policy, limit time.Duration) time.Dur
 	}
 	slots := max(1, policy.Lock.Locks) // of an unknown number there is at least one
 	return time.Duration(s.Count()/slots+1) * policy.Lock.Lease.Std()
-}
-
-// noiseLog is the file with what the noise says, which is nothing unless it fails.
-const noiseLog = "noise.log"
-
-// makeNoise starts the node's noise.
-func (n *Node) makeNoise(noise spec.Noise, logs string) (*process, error) {
-	p, err := n.launcher.start(filepath.Join(logs, noiseLog), nil, n.programs.app,
-		"--noise", strconv.Itoa(noise.Threads), "--on", noise.On.String(), "--off", noise.Off.String())
-	if err != nil {
-		return nil, fmt.Errorf("start the node's noise: %w", err)
-	}
-	return p, nil
 }
 
 // pod is the pod with that index, as the kubelet sees it.

@@ -236,6 +236,22 @@ func TestNoiseIsMeasuredForWholeRounds(t *testing.T) {
 	}
 }
 
+func TestNoiseThatEndsSpoilsTheRun(t *testing.T) {
+	t.Parallel()
+	p, _ := child(t, testLauncher(t), "failing")
+	err := endless(t.Context(), p, "logs")
+	if err == nil || !strings.Contains(err.Error(), "exit status 3") || !strings.Contains(err.Error(), filepath.Join("logs", noiseLog)) {
+		t.Errorf("error %v", err)
+	}
+	p, _ = child(t, testLauncher(t), "obedient")
+	defer p.Stop(0)
+	over, end := context.WithCancel(t.Context())
+	end()
+	if err := endless(over, p, "logs"); err != nil {
+		t.Errorf("at the end of the run: %v", err)
+	}
+}
+
 func TestUIDs(t *testing.T) {
 	t.Parallel()
 	if a, b := newUID(), newUID(); len(a) != 36 || a == b || a[14] != '4' {
