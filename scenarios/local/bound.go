@@ -73,7 +73,7 @@ func (n *Node) overhead(ctx context.Context, quiet float64) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return max(0, after.Busy-before.Busy-quiet*after.At.Sub(before.At).Seconds()), nil
+	return max(0, after.Used-before.Used-quiet*after.At.Sub(before.At).Seconds()), nil
 }
 
 // loud is how many cores the node uses with its noise and without the herd.

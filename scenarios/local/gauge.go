@@ -22,7 +22,7 @@ type gauge struct {
 func (g gauge) Read() (machine.Reading, error) {
 	r, err := g.Meter.Read()
 	if err == nil && g.used != nil {
-		r.Busy, err = g.used()
+		r.Used, err = g.used()
 	}
 	return r, err
 }
@@ -42,8 +42,8 @@ func (g gauge) Idle(ctx context.Context, long time.Duration) (cores float64, err
 	if err != nil {
 		return 0, err
 	}
-	cores, _ = after.Since(before)
-	return cores, nil
+	s, _ := after.Since(before)
+	return s.Busy, nil
 }
 
 // Watch reads about four times per second and hands every measurement to keep,
@@ -62,7 +62,8 @@ func (g gauge) Watch(ctx context.Context, keep func(at time.Time, s record.Sampl
 		if err != nil {
 			return // a gap in the samples shows
 		}
-		s.Busy, _ = now.Since(last)
+		used, _ := now.Since(last)
+		s.Busy = used.Busy
 		keep(at, s)
 		last = now
 	})

@@ -1,48 +1,69 @@
-// Package machine reads how contended the CPUs of this machine are, and what machine it is.
+// Package machine reads how contended this machine is, and what machine it is.
 package machine
 
 import (
 	"context"
+	"errors"
 	"runtime"
+	"sync"
 	"time"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 )
 
-// Reading is the state of counters at one moment; two of them make a measurement.
-type Reading struct {
-	At time.Time
-	// Busy is the CPU-seconds used so far, by everyone, on the CPUs that count.
-	Busy float64
-	// Stalled is the seconds in which some task waited for a CPU; nil where the system does not count them.
-	Stalled *float64
+// Meter reads the counters of this machine, with the lock's own meter. Safe for
+// concurrent use.
+type Meter struct {
+	mu    sync.Mutex
+	meter *pressure.Meter
 }
 
-// Since is what happened from an earlier reading to this one: the mean number
-// of busy cores, and the share of the time under CPU pressure.
-func (r Reading) Since(earlier Reading) (busy float64, pressure *float64) {
-	dt := r.At.Sub(earlier.At).Seconds()
-	if dt <= 0 {
-		return 0, nil
-	}
-	// Counters of idle CPUs may step back a little; nobody has used less than nothing.
-	busy = max(0, r.Busy-earlier.Busy) / dt
-	if r.Stalled != nil && earlier.Stalled != nil {
-		p := min(1, max(0, *r.Stalled-*earlier.Stalled)/dt)
-		pressure = &p
-	}
-	return busy, pressure
+// NewMeter makes a meter of the given CPUs, or of those that this program may use.
+func NewMeter(cpus []int) *Meter { return newMeter(pressure.MeterOptions{CPUs: cpus}) }
+
+func newMeter(opts pressure.MeterOptions) *Meter { return &Meter{meter: pressure.NewMeter(opts)} }
+
+// Reading is the state of the counters at one moment; two of them make a
+// measurement. Pressure is the whole machine's, as the kernel keeps no other.
+type Reading struct{ pressure.Counters }
+
+// Read takes a reading. It fails where the system does not count CPU use.
+func (m *Meter) Read() (Reading, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c, err := m.meter.Count(time.Now())
+	return Reading{c}, err
 }
 
-// Watch reads about four times per second and hands every measurement to keep,
+// Since is what happened from an earlier reading to this one, without its time;
+// not ok if the two cannot be compared. What nobody counted is nil.
+func (r Reading) Since(earlier Reading) (s record.Sample, ok bool) {
+	happened, ok := r.Counters.Since(earlier.Counters)
+	if !ok {
+		return record.Sample{}, false
+	}
+	s.Busy = happened.Busy
+	if happened.PSI {
+		s.Pressure = &happened.CPU
+	}
+	if r.IO.Known() && earlier.IO.Known() {
+		s.IO = &happened.IO
+	}
+	if r.Memory.Known() && earlier.Memory.Known() {
+		s.Memory = &happened.Memory
+	}
+	return s, true
+}
+
+// Watch reads as often as the lock does and hands every measurement to keep,
 // until the context ends. It returns at once where nothing can be read.
 func (m *Meter) Watch(ctx context.Context, keep func(at time.Time, s record.Sample)) {
-	const every = 250 * time.Millisecond
 	last, err := m.Read()
 	if err != nil {
 		return
 	}
-	tick := time.NewTicker(every)
+	tick := time.NewTicker(pressure.Interval)
 	defer tick.Stop()
 	for {
 		select {
@@ -54,8 +75,9 @@ func (m *Meter) Watch(ctx context.Context, keep func(at time.Time, s record.Samp
 		if err != nil {
 			continue // the next one may succeed; a gap in the samples shows
 		}
-		busy, pressure := now.Since(last)
-		keep(now.At, record.Sample{Pressure: pressure, Busy: busy})
+		if s, ok := now.Since(last); ok {
+			keep(now.At, s)
+		}
 		last = now
 	}
 }
@@ -75,8 +97,11 @@ func (m *Meter) Idle(ctx context.Context, long time.Duration) (cores float64, er
 	if err != nil {
 		return 0, err
 	}
-	cores, _ = after.Since(before)
-	return cores, nil
+	s, ok := after.Since(before)
+	if !ok {
+		return 0, errors.New("measure how busy this machine is: its CPU quota was changed meanwhile")
+	}
+	return s.Busy, nil
 }
 
 // Describe is this machine as a report names it.
