@@ -40,16 +40,18 @@ func (n *Node) Bound(ctx context.Context) (*record.Bound, error) {
 		return b, nil
 	}
 	b.Idle = quiet
-	if quiet > b.Cores/4 {
-		note("this machine was busy: without the herd %.1f of %g cores were in use, so neither the node bound nor a start-up time is worth much", quiet, b.Cores)
-	}
 	if b.Overhead, err = n.overhead(ctx, quiet); err != nil {
 		return nil, err
 	}
+	others := quiet
 	if noise := n.scenario.Node.Noise; noise != nil {
 		if b.Idle, err = n.loud(ctx, *noise); err != nil {
 			return nil, err
 		}
+		others = max(others, b.Idle-share(*noise, n.cores()))
+	}
+	if others > b.Cores/4 {
+		note("this machine was busy: without the herd %.1f of %g cores were in use, so neither the node bound nor a start-up time is worth much", others, b.Cores)
 	}
 	return b, nil
 }

@@ -236,6 +236,20 @@ func TestNoiseIsMeasuredForWholeRounds(t *testing.T) {
 	}
 }
 
+func TestShareOfTheNoise(t *testing.T) {
+	t.Parallel()
+	second := spec.Duration(time.Second)
+	for want, noise := range map[float64]spec.Noise{
+		0.75: {Threads: 1, On: 3 * second, Off: second},
+		1:    {Threads: 2, On: second, Off: second},
+		2:    {Threads: 3, On: second},
+	} {
+		if got := share(noise, 2); got != want {
+			t.Errorf("%+v: %v of 2 cores, want %v", noise, got, want)
+		}
+	}
+}
+
 func TestNoiseThatEndsSpoilsTheRun(t *testing.T) {
 	t.Parallel()
 	p, _ := child(t, testLauncher(t), "failing")

@@ -45,7 +45,7 @@ type Node struct {
 	meter    gauge
 }
 
-// New builds the programs and prepares the machine.
+// New prepares the machine and builds the programs.
 func New(ctx context.Context, s *spec.Scenario, opts Options) (_ *Node, err error) {
 	dir, err := os.MkdirTemp("", "psl-scenarios-")
 	if err != nil {
@@ -57,10 +57,6 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (_ *Node, err erro
 			err = errors.Join(err, n.Close())
 		}
 	}()
-	opts.Progress.Note("building lock, init and app")
-	if n.programs, err = build(ctx, filepath.Join(dir, "bin")); err != nil {
-		return nil, err
-	}
 	auto := slices.ContainsFunc(s.Policies, func(p spec.Policy) bool { return p.Lock != nil && p.Lock.Auto })
 	if n.launcher, err = newLauncher(s.Node, auto); err != nil {
 		return nil, err
@@ -68,6 +64,10 @@ func New(ctx context.Context, s *spec.Scenario, opts Options) (_ *Node, err erro
 	n.meter = gauge{Meter: machine.NewMeter(n.launcher.cpus), used: n.launcher.used()}
 	if n.launcher.note != "" {
 		opts.Progress.Note("%s", n.launcher.note)
+	}
+	opts.Progress.Note("building lock, init and app")
+	if n.programs, err = build(ctx, filepath.Join(dir, "bin")); err != nil {
+		return nil, err
 	}
 	return n, nil
 }

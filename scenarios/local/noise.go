@@ -36,6 +36,11 @@ func endless(ctx context.Context, noise *process, logs string) error {
 	}
 }
 
+// share is how many cores of a node the noise uses on the average when it has it to itself.
+func share(noise spec.Noise, cores int) float64 {
+	return float64(min(noise.Threads, cores)) * noise.On.Std().Seconds() / (noise.On + noise.Off).Std().Seconds()
+}
+
 // wholeRounds is how long noise is measured: at least as long as the quiet node,
 // and for as long as it computes and rests a whole number of times.
 func wholeRounds(noise spec.Noise) time.Duration {
