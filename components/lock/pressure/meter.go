@@ -140,7 +140,7 @@ func (c Counters) Since(earlier Counters) (s Sample, ok bool) {
 		return Sample{}, false
 	}
 	s = Sample{At: c.At, Cores: c.Cores, Running: c.Running, Blocked: c.Blocked}
-	s.Busy = c.Cores * share(c.Used-earlier.Used, c.Cores*dt)
+	s.Busy = min(c.Cores, max(0, c.Used-earlier.Used)/dt)
 	s.CPU, _, s.PSI = c.CPU.since(earlier.CPU, dt)
 	s.IO, s.IOFull, _ = c.IO.since(earlier.IO, dt)
 	s.Memory, s.MemoryFull, _ = c.Memory.since(earlier.Memory, dt)

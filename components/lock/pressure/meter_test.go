@@ -58,9 +58,9 @@ softirq 1 2 3
 		"proc/pressure/memory": psiText(7, 7),
 	}
 	after = files{
-		"proc/stat": `cpu  500 20 250 9130 90 15 45 200 107 0
+		"proc/stat": `cpu  490 20 250 9130 90 15 55 200 107 0
 cpu0 170 20 130 2500 45 5 25 100 107 0
-cpu1 210 0 120 2530 45 0 10 100 0 0
+cpu1 200 0 120 2530 45 0 10 100 0 0
 cpu2 0 0 0 2100 0 0 0 0 0 0
 cpu3 120 0 0 2000 0 10 20 0 0 0
 intr 98 0 0 1
@@ -125,7 +125,7 @@ func TestASampleIsWhatHappenedOnTheNode(t *testing.T) {
 		"pressure that is none":      {MeterOptions{}, before, after.with(files{"proc/pressure/memory": "some total=\n"}), but(func(s *Sample) { s.Memory, s.MemoryFull = 0, 0 }), []string{"no memory pressure: it holds something else"}},
 		"counters that step back":    {MeterOptions{}, after, before, Sample{Cores: 4, Running: 1, PSI: true}, nil},
 		"pressure of more than time": {MeterOptions{}, before, after.with(files{"proc/pressure/cpu": psiText(math.MaxUint64, math.MaxUint64)}), but(func(s *Sample) { s.CPU = 1 }), nil},
-		"only some CPUs":             {MeterOptions{CPUs: []int{0, 1}}, before, after, but(func(s *Sample) { s.Cores, s.Busy, s.Running, s.Blocked = 2, 1.6, -1, -1 }), []string{"number of tasks"}},
+		"only some CPUs":             {MeterOptions{CPUs: []int{0, 1}}, before, after, but(func(s *Sample) { s.Cores, s.Busy, s.Running, s.Blocked = 2, 1.5, -1, -1 }), []string{"number of tasks"}},
 		"all CPUs, named":            {MeterOptions{CPUs: []int{0, 1, 2, 3}}, before, after, ordinary, nil},
 		"bound to one CPU":           {MeterOptions{}, before.with(files{"proc/self/status": "Name:\tlock\nCpus_allowed_list:\t3\n"}), after, but(func(s *Sample) { s.Cores, s.Busy, s.Running, s.Blocked = 1, 0.5, -1, -1 }), []string{"number of tasks"}},
 		"the CPUs of a pod":          {MeterOptions{InPod: true}, before.with(files{"proc/self/status": "Cpus_allowed_list:\t3\n"}), after, ordinary, nil},
@@ -263,8 +263,8 @@ func TestFilesThatComeAndGo(t *testing.T) {
 	if s, ok, err := m.Read(start); ok || err != nil {
 		t.Errorf("a clock that steps back: %+v, %v, %v", s, ok, err)
 	}
-	if s, ok, err := look(nil); !ok || err != nil || s.Busy != 0 {
-		t.Errorf("nothing happened: %+v, %v, %v", s, ok, err)
+	if s, ok, err := look(files{"proc/pressure/io": psiText(1_000_100, 0)}); !ok || err != nil || s.Busy != 0 || s.IO != 0.5 {
+		t.Errorf("half a second of waiting in the second since the last good look: %+v, %v, %v", s, ok, err)
 	}
 }
 
