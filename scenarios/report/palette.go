@@ -92,5 +92,12 @@ svg .plainbar{fill:var(--waiting)}
 svg .autobar{fill:var(--ready)}
 svg .oraclebar{fill:none;stroke:var(--soft);stroke-width:1.4}
 svg .never{fill:var(--crash);fill-opacity:.16;stroke:var(--crash);stroke-width:1.2}
+svg .autoline{stroke:var(--ready);stroke-width:2.4}
+svg .noneline{stroke:var(--soft);stroke-width:1.4;stroke-dasharray:6 4}
+svg .curve{stroke-linecap:round;stroke:var(--ink);stroke-width:1.6;stroke-linejoin:round}
+svg .dot{fill:var(--bg);stroke:var(--ink);stroke-width:1.6}
+svg .bestdot{fill:var(--starting);stroke:var(--ink);stroke-width:1.8}
+svg .off{fill:var(--soft)}
+svg .restarts{fill:var(--crash)}
 svg .onbar{fill:var(--ink);font-size:10.5px}
 `

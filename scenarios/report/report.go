@@ -21,7 +21,7 @@ const (
 	PictureFile = "report.svg"
 )
 
-//go:embed page.html compare.html
+//go:embed page.html compare.html outlook.html
 var files embed.FS
 
 // Write renders the page and the picture into a folder. It returns the page's path.

@@ -27,6 +27,11 @@ func (s *svg) line(class string, x1, y1, x2, y2 float64) {
 	fmt.Fprintf(s, `<line class="%s" x1="%s" y1="%s" x2="%s" y2="%s"/>`, class, num(x1), num(y1), num(x2), num(y2))
 }
 
+func (s *svg) circle(class string, x, y, r float64, tip string) {
+	fmt.Fprintf(s, `<circle class="%s" cx="%s" cy="%s" r="%s"`, class, num(x), num(y), num(r))
+	s.end("circle", tip)
+}
+
 // path draws SVG path data, with a tooltip if there is one.
 func (s *svg) path(class, d, tip string) {
 	fmt.Fprintf(s, `<path class="%s" d="%s"`, class, d)
