@@ -78,17 +78,11 @@ func (l *launcher) limit(node spec.Node, auto bool) error {
 	if node.Quota {
 		return l.hold()
 	}
-	if err := l.bind(&allowed); err != nil || !auto || l.cores == allowed.Count() {
-		return err
+	if auto && l.cores < allowed.Count() {
+		// Cores and their use are those that the lock is bound to, as all of the node is.
+		l.note = fmt.Sprintf("a lock that follows this node knows the pressure on all %d cores of the machine only, and no number of tasks", allowed.Count())
 	}
-	// A lock that follows its node reads the whole machine, unless it is in a
-	// cgroup that is smaller. Bound as it is, the node hardly feels the quota.
-	l.note = fmt.Sprintf("a CPU quota tells a lock that follows the node that this has %d cores", l.cores)
-	if err := l.hold(); err != nil {
-		l.note = fmt.Sprintf("a lock that follows the node takes this machine's %d cores for it, and what others use of them for its own, "+
-			"so what it does here says little: %v", allowed.Count(), err)
-	}
-	return nil
+	return l.bind(&allowed)
 }
 
 // hold puts the calling thread under a CPU quota.
@@ -144,7 +138,7 @@ func (l *launcher) close() error {
 // used is the CPU-seconds of a node that has a quota and no CPUs of its own;
 // nil is for one that has.
 func (l *launcher) used() func() (float64, error) {
-	if l.group == nil || l.cpus != nil {
+	if l.group == nil {
 		return nil
 	}
 	return l.group.used
