@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
 )
@@ -39,7 +40,7 @@ func (o *Outlook) inline() string {
 	o.dots(&s, c)
 	end := o.restarts(&s, c, bottom+54, restarts)
 	for _, n := range c.ticks() {
-		s.text("soft mid", c.x(n), end+16, fmt.Sprint(n))
+		s.text("soft mid", c.x(n), end+16, strconv.Itoa(n))
 	}
 	s.text("soft", c.left+c.width+14, end+16, "slots, fixed (logarithmic)")
 	height := end + 28
@@ -205,6 +206,6 @@ func (o *Outlook) restarts(s *svg, c curve, top, height float64) float64 {
 		s.text("soft", c.left+8, bottom-8, "none with any number of slots")
 		return bottom
 	}
-	s.tag("end crashtext", c.x(o.Fixed[at].Run.Policy.Lock.Locks)+9, top-6, fmt.Sprint(most))
+	s.tag("end crashtext", c.x(o.Fixed[at].Run.Policy.Lock.Locks)+9, top-6, strconv.Itoa(most))
 	return bottom
 }

@@ -178,6 +178,9 @@ func facts(o record.Outcome) []fact {
 	if s.Ratio != nil {
 		f = append(f, fact{"times the node bound", fmt.Sprintf("%.2f", *s.Ratio), "the node bound is the fastest that this node can possibly do it"})
 	}
+	if s.LongestWait != nil {
+		f = append(f, fact{"longest wait", since(s.LongestWait), "from a pod’s claim to its grant, and without a lock from the appearance of the herd to the first start of its application"})
+	}
 	if o.Run.Policy.Lock != nil {
 		f = append(f, fact{"most grants at once", strconv.Itoa(s.Grants), "from the lock's own record"},
 			fact{"order inversions", strconv.Itoa(s.Inversions), "claims that a later one of the same priority has passed"})

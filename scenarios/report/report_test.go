@@ -281,9 +281,9 @@ func TestTable(t *testing.T) {
 	if err := report.Table(&out, result(24)); err != nil {
 		t.Fatal(err)
 	}
-	want := `policy   Ready      all Ready        mean     × bound   restarts   most starters   most grants   inversions
-none     0 of 24    not after 30 s   –        –         24         24              –             –
-fixed    24 of 24   95.5 s           49.5 s   23.88     0          1               1             0
+	want := `policy   Ready      all Ready        mean     × bound   longest wait   restarts   most starters   most grants   inversions
+none     0 of 24    not after 30 s   –        –         0.00 s         24         24              –             –
+fixed    24 of 24   95.5 s           49.5 s   23.88     91.9 s         0          1               1             0
 node bound 4.00 s = (6.0 CPU-s of the applications + 1.00 to start them) / (2 cores − 0.25 in use without work)
 `
 	if out.String() != want {

@@ -14,25 +14,19 @@ import (
 // Table writes one line per policy, and the node bound.
 func Table(out io.Writer, r *record.Result) error {
 	table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "policy\tReady\tall Ready\tmean\t× bound\trestarts\tmost starters\tmost grants\tinversions")
+	fmt.Fprintln(table, "policy\tReady\tall Ready\tmean\t× bound\tlongest wait\trestarts\tmost starters\tmost grants\tinversions")
 	for _, o := range r.Outcomes {
 		s := o.Summary
 		all := fmt.Sprintf("not after %.0f s", o.Run.Ended)
 		if s.AllReady != nil {
-			all = seconds(*s.AllReady) + " s"
+			all = since(s.AllReady)
 		}
-		mean, ratio, grants, inversions := "–", "–", "–", "–"
-		if s.MeanReady != nil {
-			mean = seconds(*s.MeanReady) + " s"
-		}
-		if s.Ratio != nil {
-			ratio = fmt.Sprintf("%.2f", *s.Ratio)
-		}
+		grants, inversions := "–", "–"
 		if o.Run.Policy.Lock != nil {
 			grants, inversions = strconv.Itoa(s.Grants), strconv.Itoa(s.Inversions)
 		}
-		fmt.Fprintf(table, "%s\t%d of %d%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
-			o.Run.Policy.Name, s.Healthy, s.Sound, healthy(s), all, mean, ratio, s.Restarts, s.Starters, grants, inversions)
+		fmt.Fprintf(table, "%s\t%d of %d%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n",
+			o.Run.Policy.Name, s.Healthy, s.Sound, healthy(s), all, since(s.MeanReady), ratio(s.Ratio), since(s.LongestWait), s.Restarts, s.Starters, grants, inversions)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the summary: %w", err)
