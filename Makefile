@@ -19,6 +19,10 @@ help: ## Show this help
 demo: ## The stampede and its cure on this machine: needs Go only, takes about 4 minutes
 	$(GO) run ./scenarios run herd --on local --policy none --policy fixed --policy cores --give-up 60s
 
+.PHONY: simulate
+simulate: ## All herds under all policies on a model of a node: seconds, and a page that compares them
+	$(GO) run ./scenarios simulate
+
 .PHONY: test
 test: ## Everything that needs no container engine: unit, property, process and chart tests
 	$(GO) vet -tags e2e,kind ./...

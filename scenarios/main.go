@@ -128,6 +128,7 @@ func newApp() *cli.App {
 			},
 			simulateCommand(),
 			compareCommand(),
+			planCommand(),
 		},
 	}
 }
