@@ -71,6 +71,7 @@ func Compare(entries ...Entry) *Comparison {
 	}
 	var c Comparison
 	for _, policies := range families(entries) {
+		rank(policies, entries)
 		c.tables = append(c.tables, table{policies: policies})
 	}
 	for _, e := range entries {
@@ -103,6 +104,17 @@ func families(entries []Entry) [][]string {
 		sets = append(slices.DeleteFunc(sets, func(known []string) bool { return covers(set, known) }), set)
 	}
 	return sets
+}
+
+// rank puts first the policies that were tried most often: those are to be compared.
+func rank(policies []string, entries []Entry) {
+	tried := map[string]int{}
+	for _, e := range entries {
+		for _, name := range policiesOf(e.Result) {
+			tried[name]++
+		}
+	}
+	slices.SortStableFunc(policies, func(a, b string) int { return cmp.Compare(tried[b], tried[a]) })
 }
 
 func policiesOf(r *record.Result) []string {

@@ -29,8 +29,8 @@ type tableView struct {
 type policyView struct{ Name, Settings string }
 
 type rowView struct {
-	Name, Page, Description, Herd, Bound string
-	Cells                                []cellView
+	Name, Page, Description, Herd, Bound, Note string
+	Cells                                      []cellView
 }
 
 type cellView struct {
@@ -41,8 +41,8 @@ type cellView struct {
 }
 
 type totalView struct {
-	Never, Mean, Worst string
-	Restarts           int
+	Never, Mean, Worst, Tried string
+	Restarts                  int
 }
 
 // Page is the comparison as one HTML file that needs nothing else; it links to
@@ -62,7 +62,7 @@ func (c *Comparison) Page() ([]byte, error) {
 func (c *Comparison) view() compareView {
 	v := compareView{
 		Title:   "Startup policies side by side",
-		Lead:    "The same herds of pods land on the same nodes under different policies: how long until all pods are Ready, next to the fastest that the node can possibly do it.",
+		Lead:    "The same herds of pods land on the same nodes under different policies: how long until all pods are Ready, next to the fastest that the CPUs of the node can possibly do it.",
 		Style:   pageStyle(),
 		Picture: template.HTML(c.inline()), //nolint:gosec // every text in it is escaped where it is drawn
 	}
@@ -91,7 +91,7 @@ func (t *table) view() tableView {
 	for _, r := range t.rows {
 		row := rowView{Name: r.name, Page: r.Page, Description: r.Result.Scenario.Description, Herd: herd(r.Result.Scenario)}
 		if b := r.Result.Bound; b != nil && b.Seconds() > 0 {
-			row.Bound = seconds(b.Seconds()) + " s"
+			row.Bound, row.Note = seconds(b.Seconds())+" s", b.Note
 		}
 		for _, c := range r.cells {
 			row.Cells = append(row.Cells, c.view())
@@ -109,6 +109,9 @@ func (t *table) view() tableView {
 		}
 		if sum.mean > 0 {
 			total.Mean, total.Worst = ratio(&sum.mean), ratio(&sum.worst)
+		}
+		if sum.tried < len(t.rows) {
+			total.Tried = fmt.Sprintf("of %d", sum.tried)
 		}
 		v.Totals = append(v.Totals, total)
 	}

@@ -16,8 +16,8 @@ const (
 	barHeight = 13.0
 	panelHead = 44.0
 	panelFoot = 32.0
-	nameRoom  = 62.0 // for the policies' names
-	endRoom   = 92.0 // for the figure behind a bar
+	nameRoom  = 62.0  // for the policies' names
+	endRoom   = 108.0 // for the figure behind a bar
 )
 
 // Picture is the comparison as an SVG file with a background of its own: it
@@ -26,7 +26,7 @@ func (c *Comparison) Picture() []byte {
 	const wide, margin = 900.0, 24.0
 	var s svg
 	s.text("h1", margin, 40, "time until all pods are Ready, in node bounds")
-	s.text("body soft", margin, 61, "1 is the node bound: the fastest that the node can possibly do it")
+	s.text("body soft", margin, 61, "1 is the node bound: the fastest that the CPUs of the node can possibly do it")
 	var panels svg
 	height := c.panels(&panels, margin, 88, wide-2*margin, 2)
 	var out strings.Builder
@@ -137,7 +137,7 @@ func (b bars) bar(s *svg, c *cell, policy string, y float64) {
 		b.figure(s, mid+8, base, c, restarts)
 	default:
 		s.rect(barClass(c), b.left, y, b.x(*r)-b.left, barHeight, tip)
-		b.figure(s, b.x(*r)+6, base, c, restarts)
+		b.figure(s, b.x(max(*r, 1))+6, base, c, restarts)
 	}
 }
 

@@ -80,7 +80,7 @@ func (c *Comparison) Markdown() []byte {
 		}
 		fmt.Fprintf(&b, "| *all %d* |", len(t.rows))
 		for _, sum := range t.totals {
-			fmt.Fprintf(&b, " %s |", sum.markdown())
+			fmt.Fprintf(&b, " %s |", sum.markdown(len(t.rows)))
 		}
 		b.WriteString("\n")
 	}
@@ -108,8 +108,12 @@ func (c *cell) markdown() string {
 	return text
 }
 
-func (t total) markdown() string {
+func (t total) markdown(rows int) string {
 	var parts []string
+	only := ""
+	if t.tried < rows && t.never == 0 {
+		only = fmt.Sprintf("in %d: ", t.tried)
+	}
 	if t.never > 0 {
 		parts = append(parts, t.fate())
 	}
@@ -119,7 +123,7 @@ func (t total) markdown() string {
 	if t.restarts > 0 {
 		parts = append(parts, plural(t.restarts, "restart", "restarts"))
 	}
-	return strings.Join(parts, ", ")
+	return only + strings.Join(parts, ", ")
 }
 
 // fate says in how many scenarios not everybody became Ready.
@@ -127,7 +131,7 @@ func (t total) fate() string {
 	if t.never > 0 {
 		return fmt.Sprintf("never in %d of %d", t.never, t.tried)
 	}
-	return "always"
+	return fmt.Sprintf("all in %d of %d", t.tried, t.tried)
 }
 
 func (t total) extreme() string {
