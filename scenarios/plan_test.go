@@ -140,3 +140,23 @@ func TestNumbersToTry(t *testing.T) {
 		t.Errorf("%d numbers to try for 1000 pods", n)
 	}
 }
+
+func FuzzQuestion(f *testing.F) {
+	f.Add("4", "60", "8s", "3s", "64Mi", "10s", "10s", "1s", "3", "10s", "2m", false)
+	f.Add("", "-1", "1h1ns", "NaN", "9Gi", "1500ms", "0", "", "1000001", "1e3", "25h", true)
+	f.Fuzz(func(t *testing.T, cores, pods, cpu, idle, read, delay, period, timeout, failures, readiness, lease string, noLiveness bool) {
+		q := question{
+			cores: cores, pods: pods, cpu: cpu, idle: idle, read: read, delay: delay, period: period, timeout: timeout,
+			failures: failures, readiness: readiness, lease: lease, noLiveness: noLiveness,
+		}
+		s, given, err := q.herd()
+		if err != nil {
+			return
+		}
+		n, g := s.Count(), s.Pods[0]
+		if s.Node.Cores < 1 || s.Node.Cores > mostCores || n < 1 || n > mostPods || given.Std() < time.Second || g.Probes.Readiness.Period.Std() < time.Second ||
+			g.Startup.CPU < 0 || g.Startup.Idle < 0 || g.Startup.Read < 0 || (g.Probes.Liveness == nil) != noLiveness || patience(s) > 3*mostWork {
+			t.Errorf("%+v is accepted as %+v with a lease of %s", q, s, given)
+		}
+	})
+}

@@ -265,7 +265,7 @@ func (p plot) marks(s *svg, top, bottom float64) {
 		x := p.x(p.bound)
 		s.line("bound", x, top-8, x, bottom)
 		text, class := fmt.Sprintf("node bound %s s", seconds(p.bound)), "soft end" // beside it, all are often Ready
-		if x-5-width(text, 11.5) < p.left {
+		if x-5-width(text, 11.5) < 0 {
 			class = "soft mid"
 		}
 		s.text(class, x-5, top-12, text)
