@@ -117,20 +117,6 @@ type Startup struct {
 	Read Bytes `json:"read,omitempty"`
 }
 
-// Probes are the checks of the kubelet. A group without readiness is Ready when it has started.
-type Probes struct {
-	Liveness  *Probe `json:"liveness,omitempty"`
-	Readiness *Probe `json:"readiness,omitempty"`
-}
-
-// Probe is an HTTP check as Kubernetes counts it.
-type Probe struct {
-	InitialDelay Duration `json:"initialDelay,omitzero"`
-	Period       Duration `json:"period"`
-	Timeout      Duration `json:"timeout"`
-	Failures     int      `json:"failures"`
-}
-
 // Policy is one way to start the herd, and what is expected of it.
 type Policy struct {
 	Name string `json:"name"`
