@@ -5,6 +5,7 @@ package healthapi
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"testing"
@@ -41,7 +42,8 @@ func drawNode(t *rapid.T, label string) *Node {
 		n.Pods = append(n.Pods, Pod{
 			Namespace: word("shop", "web"), Name: word("a", "b", "c"), UID: fmt.Sprint("uid-", uid),
 			State: PodState(word("waiting", "starting", "ready", "stuck", "new in v9")), Reason: word("", "Failed"), Guarded: yes(),
-			WaitsSince: drawTime(t), Passed: drawTime(t), ReadyAt: drawTime(t),
+			PatienceSeconds: rapid.SampledFrom([]int32{0, 1, math.MaxInt32}).Draw(t, "patience"),
+			WaitsSince:      drawTime(t), Passed: drawTime(t), ReadyAt: drawTime(t),
 		})
 	}
 	slices.SortFunc(n.Pods, ByName)

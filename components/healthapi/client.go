@@ -142,6 +142,9 @@ func (e Event) check() error {
 		if p.UID == "" {
 			return fmt.Errorf("pod %s/%s has no uid", p.Namespace, p.Name)
 		}
+		if p.PatienceSeconds < 0 {
+			return fmt.Errorf("pod %s/%s has a patience of %d s", p.Namespace, p.Name, p.PatienceSeconds)
+		}
 	}
 	return nil
 }

@@ -106,6 +106,10 @@ type Pod struct {
 	Reason string `json:"reason,omitempty"`
 	// Guarded is whether it has an init container that waits for a slot.
 	Guarded bool `json:"guarded,omitempty"`
+	// PatienceSeconds is for how long after its containers start the kubelet lets
+	// the pod be not alive, at the least, before it kills one of them. It is never
+	// negative; zero is without end.
+	PatienceSeconds int32 `json:"patienceSeconds,omitzero"`
 	// WaitsSince is when that init container began to run; zero before.
 	WaitsSince time.Time `json:"waitsSince,omitzero"`
 	// Passed is when the pod was done waiting for its slot in this life: the end
@@ -118,6 +122,9 @@ type Pod struct {
 
 // Starting tells whether the pod is on its way: past the wait, and not yet Ready.
 func (p Pod) Starting() bool { return p.State == PodStarting || p.State == PodStarted }
+
+// Patience is PatienceSeconds as a length of time; zero is without end.
+func (p Pod) Patience() time.Duration { return time.Duration(p.PatienceSeconds) * time.Second }
 
 // Event is one line of the stream: the whole state, one change of it, or, with
 // nothing but At, a heartbeat. The first line is a whole state.

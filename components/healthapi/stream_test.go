@@ -146,6 +146,8 @@ func TestWhatIsNoStreamIsNamed(t *testing.T) {
 		`a line says more than one thing`:                         answer(200, contentType, whole+`{"gone":"a","pod":{"uid":"b"}}`+"\n"),
 		`pod shop/cart has no uid`:                                answer(200, contentType, whole+`{"pod":{"namespace":"shop","name":"cart"}}`+"\n"),
 		`pod shop/desk has no uid`:                                answer(200, contentType, `{"node":{"pods":[{"uid":"1"},{"namespace":"shop","name":"desk"}]}}`+"\n"),
+		`pod shop/cart has a patience of -5 s`:                    answer(200, contentType, whole+`{"pod":{"namespace":"shop","name":"cart","uid":"1","patienceSeconds":-5}}`+"\n"),
+		`cannot unmarshal number 3000000000`:                      answer(200, contentType, whole+`{"pod":{"uid":"1","patienceSeconds":3000000000}}`+"\n"),
 		`the stream was cut within a line: EOF`:                   answer(200, contentType, whole+`{"gone":"a"}`),
 		`cannot unmarshal string into Go struct field Event.node`: answer(200, contentType, `{"node":"n1"}`+"\n"),
 	} {
