@@ -128,7 +128,8 @@ func realisticSpec(i int) corev1.PodSpec {
 		mounts = append(mounts, corev1.VolumeMount{Name: name, MountPath: "/etc/application/" + name, ReadOnly: true})
 	}
 	return corev1.PodSpec{Volumes: volumes, Containers: []corev1.Container{{Name: "app", Image: "registry.example.com/team/application:v1.2.3", Env: env,
-		VolumeMounts: mounts, Args: []string{"--listen=:8080", "--verbose"}}}}
+		VolumeMounts: mounts, Args: []string{"--listen=:8080", "--verbose"},
+		StartupProbe: probe(0, 2, 60), LivenessProbe: probe(10, 5, 3), ReadinessProbe: probe(0, 1, 3)}}}
 }
 
 func realisticFields() []metav1.ManagedFieldsEntry {

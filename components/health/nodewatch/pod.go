@@ -16,7 +16,7 @@ import (
 // podState is what a lock needs to know of pod, by what its kubelet wrote last.
 // waits are the names of init containers that wait for a slot.
 func podState(pod *corev1.Pod, waits []string) healthapi.Pod {
-	p := healthapi.Pod{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
+	p := healthapi.Pod{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID), PatienceSeconds: patienceOf(pod)}
 	var past bool
 	if i := slices.IndexFunc(pod.Spec.InitContainers, func(c corev1.Container) bool { return slices.Contains(waits, c.Name) }); i >= 0 {
 		p.Guarded = true
@@ -224,7 +224,8 @@ func stripPod(pod *corev1.Pod) *corev1.Pod {
 func stripContainers(containers []corev1.Container) []corev1.Container {
 	var all []corev1.Container
 	for i := range containers {
-		all = append(all, corev1.Container{Name: containers[i].Name, RestartPolicy: containers[i].RestartPolicy})
+		c := &containers[i]
+		all = append(all, corev1.Container{Name: c.Name, RestartPolicy: c.RestartPolicy, LivenessProbe: stripProbe(startsUnder(c))})
 	}
 	return all
 }
