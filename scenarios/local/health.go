@@ -14,6 +14,7 @@ import (
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 // health is the node as its lock sees it. It is a healthapi.Source.
@@ -23,15 +24,16 @@ type health struct {
 	changed chan struct{}
 }
 
-// newHealth knows pods that have not begun to wait.
-func newHealth(pods []record.Pod) *health {
+// newHealth knows the pods of s, which have not begun to wait.
+func newHealth(s *spec.Scenario, pods []record.Pod) *health {
 	now := time.Now()
 	node := &healthapi.Node{Name: On, Status: healthapi.Status{
 		Synced: true, Healthy: true, API: healthapi.API{Connected: true, Since: now},
 	}}
-	for _, p := range pods {
+	for i, p := range pods {
 		node.Pods = append(node.Pods, healthapi.Pod{
 			Namespace: namespace, Name: p.Name, UID: p.UID, State: healthapi.PodWaiting, Guarded: true,
+			PatienceSeconds: int32(groupOf(s, i).Probes.Patience().Std().Seconds()), // whole ones, by the spec
 		})
 	}
 	slices.SortFunc(node.Pods, healthapi.ByName)

@@ -1,18 +1,25 @@
 package local
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
 	"github.com/pod-startup-lock/pod-startup-lock/scenarios/record"
+	"github.com/pod-startup-lock/pod-startup-lock/scenarios/spec"
 )
 
 func TestHealthTellsTheWayOfAPod(t *testing.T) {
 	t.Parallel()
-	h := newHealth([]record.Pod{{Name: "b", UID: "2"}, {Name: "a", UID: "1"}})
+	const second = spec.Duration(time.Second)
+	s := &spec.Scenario{Pods: []spec.Group{
+		{Name: "b", Count: 1},
+		{Name: "a", Count: 1, Probes: spec.Probes{Liveness: &spec.Probe{InitialDelay: 10 * second, Period: 5 * second, Timeout: second, Failures: 3}}},
+	}}
+	h := newHealth(s, []record.Pod{{Name: "b", UID: "2"}, {Name: "a", UID: "1"}})
 	url, silence, err := h.serve(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +38,9 @@ func TestHealthTellsTheWayOfAPod(t *testing.T) {
 	err = healthapi.NewClient(url, &http.Client{Transport: transport}).Watch(t.Context(), func(e healthapi.Event) {
 		switch {
 		case e.Node != nil:
-			got = append(got, strings.TrimSpace(e.Node.Pods[0].Name+" "+e.Node.Pods[1].Name))
+			for _, p := range e.Node.Pods {
+				got = append(got, fmt.Sprintf("%s %s", p.Name, p.Patience()))
+			}
 		case e.Pod != nil:
 			p := e.Pod
 			word := string(p.State)
@@ -55,7 +64,7 @@ func TestHealthTellsTheWayOfAPod(t *testing.T) {
 		steps = steps[1:]
 	})
 	want := []string{
-		"a b", "waiting waited", "starting waited passed", "started waited passed",
+		"a 20s", "b 0s", "waiting waited", "starting waited passed", "started waited passed",
 		"ready waited passed since", "ready waited passed",
 	}
 	if !slices.Equal(got, want) {

@@ -38,7 +38,7 @@ func (n *Node) run(ctx context.Context, s *spec.Scenario, policy spec.Policy, li
 		return nil, err
 	}
 	pods := record.Pods(s, func(string) string { return newUID() })
-	health := newHealth(pods)
+	health := newHealth(s, pods)
 	var lock *lock
 	if policy.Lock != nil {
 		url, silence, err := health.serve(ctx)
