@@ -24,6 +24,7 @@ type herd struct {
 	cpu, disk *shares
 	relist    time.Duration // where on the clock the kubelet looks for ended containers
 	lock      *lock         // nil without one
+	quota     bool          // the node is a share of a machine
 	pods      []pod
 	ready     int
 
@@ -78,7 +79,7 @@ func possible(s *spec.Scenario, policy spec.Policy) error {
 // newHerd lets a herd appear.
 func newHerd(s *spec.Scenario, policy spec.Policy, m Model, seed uint64) *herd {
 	h := &herd{
-		model: m, policy: policy,
+		model: m, policy: policy, quota: s.Node.Quota,
 		random: rand.New(rand.NewPCG(seed, Version)), chance: rand.New(rand.NewPCG(seed, ^uint64(Version))),
 	}
 	h.cpu = &shares{clock: &h.clock, room: float64(s.Node.Cores), friction: m.Friction, changing: h.stall, taken: m.Background}

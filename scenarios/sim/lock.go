@@ -88,7 +88,7 @@ func (l *lock) follow(s pressure.Sample) {
 	held := l.table.Grants()
 	grants := make([]pressure.Grant, len(held))
 	for i, g := range held {
-		grants[i] = pressure.Grant{Since: g.GrantedAt, Weight: g.Weight}
+		grants[i] = pressure.Grant{Since: g.GrantedAt, Weight: g.Weight, Patience: l.byUID[g.Pod.UID].group.Probes.Patience().Std()}
 	}
 	limit := l.controller.Limit(s, grants)
 	l.do(func(t *slots.Table, now time.Time) { t.SetLimit(now, limit) })

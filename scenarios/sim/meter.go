@@ -40,6 +40,9 @@ func (h *herd) sample() pressure.Sample {
 		IO:      share(h.disk.total.used, m.disk.used),
 		IOFull:  share(h.stalled, m.stalled),
 	}
+	if h.quota { // tasks are counted for the whole machine
+		s.Running, s.Blocked = -1, -1
+	}
 	*m = meter{at: h.clock.now, cpu: h.cpu.total, disk: h.disk.total, stalled: h.stalled}
 	return s
 }

@@ -32,7 +32,7 @@ type shares struct {
 	next    *timer // the end of the first task
 
 	// speed and wait follow from the above: what each task is given, the part of
-	// that which friction leaves, and how likely it is that somebody waits.
+	// that which friction leaves, and the share of the room at which somebody waits.
 	share, speed, wait float64
 	total              totals
 }
@@ -43,7 +43,7 @@ type totals struct {
 	done   float64 // work of tasks
 	lost   float64 // to friction
 	beside float64 // used by what is no task
-	waited float64 // some task had to wait
+	waited float64 // the share of the room at which a task had to wait
 	used   float64 // there was a task
 }
 
@@ -102,7 +102,7 @@ func (s *shares) settle() {
 		s.share = min(1, max(s.room-s.taken, least*s.room)/n)
 	}
 	s.speed = s.share / (1 + s.friction*max(0, n-s.room))
-	s.wait = likely(s.taken, s.room-n)
+	s.wait = crowding(s.taken, n, s.room)
 	s.clock.stop(s.next)
 	s.next = nil
 	if first := s.tasks.first(); first != nil {
@@ -121,16 +121,17 @@ func (s *shares) finish() {
 	s.settle()
 }
 
-// likely is the chance that more than the free room is wanted by what comes and
-// goes at random and wants so much on the average: of Poisson's distribution.
-func likely(taken, free float64) float64 {
-	if free < 0 {
-		return 1
-	}
-	fewer, term := 0.0, math.Exp(-taken)
-	for k := 0.0; k <= free && (k < taken || term > 1e-6); k++ {
-		fewer += term
+// crowding is the share of the cores on which a task waits, which is what the
+// kernel's pressure is: it takes the mean of all cores, and does not count how
+// many wait on one. Of tasks that come and go at random and want so much on the
+// average there is a number by Poisson's distribution.
+func crowding(taken, tasks, room float64) float64 {
+	waiting := func(more float64) float64 { return min(max(tasks+more-room, 0), room) / room }
+	share, left, term := 0.0, 1.0, math.Exp(-taken)
+	for k := 0.0; left > 1e-6 && waiting(k) < 1; k++ {
+		share += term * waiting(k)
+		left -= term
 		term *= taken / (k + 1)
 	}
-	return max(0, 1-fewer)
+	return share + max(left, 0)
 }

@@ -155,13 +155,14 @@ func TestDurationIsNeverTooShort(t *testing.T) {
 	}
 }
 
-func TestLikelyIsPoisson(t *testing.T) {
+func TestCrowdingIsTheShareOfCoresOnWhichATaskWaits(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ taken, free, want float64 }{
-		{0, 0, 0}, {0, -1, 1}, {1, 0, 1 - math.Exp(-1)}, {1, 1, 1 - 2*math.Exp(-1)}, {0.1, 1000, 0}, {30, 1000, 0}, {30, 0, 1},
+	for _, test := range []struct{ taken, tasks, room, want float64 }{
+		{0, 2, 2, 0}, {0, 3, 2, 0.5}, {0, 4, 2, 1}, {0, 9, 2, 1}, {0, 20, 16, 0.25},
+		{1, 0, 1, 1 - 2*math.Exp(-1)}, {1, 1, 1, 1 - math.Exp(-1)}, {0.1, 0, 1000, 0}, {30, 0, 15, 0.855},
 	} {
-		if got := likely(test.taken, test.free); math.Abs(got-test.want) > 1e-3 {
-			t.Errorf("%g taken, %g free: %.4f, want %.4f", test.taken, test.free, got, test.want)
+		if got := crowding(test.taken, test.tasks, test.room); math.Abs(got-test.want) > 1e-2 {
+			t.Errorf("%g taken, %g tasks, room for %g: %.4f, want %.4f", test.taken, test.tasks, test.room, got, test.want)
 		}
 	}
 }

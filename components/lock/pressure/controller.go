@@ -29,7 +29,8 @@ const MaxPerCore = 32
 const (
 	// A grant is load to come for so long: the kubelet looks for containers that
 	// ended once a second, and then has to start the next one.
-	unseen, seen = 900 * time.Millisecond, 1500 * time.Millisecond
+	unseen, seen = time.Second, 2 * time.Second
+	delay        = (unseen + seen) / 2
 	// Over so long demand is averaged.
 	settling = 300 * time.Millisecond
 	// learning is how long it takes to believe that a start costs less than was
@@ -39,15 +40,27 @@ const (
 	forgetting = 5 * time.Second
 	// leastCost is the least that a start is taken to cost, in cores or readers:
 	// what is cheap now may only be about to begin.
-	leastCost = 0.1
-	// crowd is the most tasks for each core that one look is believed to see
-	// waiting, when the kernel's count of pressure says that some always do.
-	crowd = 4
+	leastCost = 0.05
+	// queueing is on how many of the cores a task should wait: fewer, and cores are
+	// idle while one start ends and the next is on its way; more slow all down.
+	queueing = 0.7
+	// enough is the part of a start that there must be room for.
+	enough = 0.25
+	// turnover bounds the starts, by their cost, that are counted on to end soon.
+	turnover = 0.75
+	// most is the share of what pressure can show from which on it may be more,
+	// and patience how long it may be so.
+	most     = 0.9
+	patience = time.Second
+	// crowding times the cores, and of that the root, is how many more starts than
+	// cores may compete, by their cost, before any has ended. Afterwards they have
+	// to be done in the share slack of the time that their probes give them.
+	crowding, slack = 2, 0.7
+	// crowd is the most tasks that one look is believed to see waiting for the
+	// disk, when the kernel's pressure says that there always are some.
+	crowd = 16
 	// readers is how many starts may wait for the disk at once.
 	readers = 4
-	// queueing is how many tasks should wait for each core: fewer, and cores are
-	// idle while one start ends and the next is on its way; more slow all down.
-	queueing = 0.75
 	// blind is how much of the cores may be in use where nobody counts who waits.
 	blind = 0.9
 	// Memory pressure above these shares lets nobody start for a while: there,
@@ -74,7 +87,9 @@ type Controller struct {
 	last      time.Time // of the sample before
 	cores     float64   // of the last sample
 	cpu, disk resource
-	braked    time.Time // until then, for the sake of memory
+	past      experience
+	full      time.Duration // for how long as much waited as pressure can show
+	braked    time.Time     // until then, for the sake of memory
 	why       string
 }
 
@@ -87,7 +102,8 @@ type resource struct {
 // NewController makes a controller that has seen nothing yet.
 func NewController(cfg Config) *Controller {
 	cfg.Min = max(cfg.Min, 1)
-	return &Controller{cfg: cfg, cpu: resource{cost: 1}, disk: resource{cost: leastCost}, why: "the node was not looked at yet"}
+	return &Controller{cfg: cfg, cpu: resource{cost: 1}, disk: resource{cost: leastCost},
+		past: experience{load: 1, cost: 1}, why: "the node was not looked at yet"}
 }
 
 // Limit takes in a sample and answers with the limit from now on. The grants are
@@ -98,21 +114,25 @@ func (c *Controller) Limit(s Sample, grants []Grant) int {
 	}
 	c.cores = s.Cores
 	held, shown := weigh(grants, s.At)
-	c.learn(s, held, shown)
+	c.learn(s, grants, held, shown)
 	coming := float64(held) - shown
+	leaving := min(c.past.leaving(shown), turnover*s.Cores/c.cpu.cost)
 	room := min(
 		(wanted(s)-c.cpu.demand)/c.cpu.cost,
 		(readers+s.Cores/2-c.disk.demand)/c.disk.cost,
-	) - coming
+	) - coming + leaving
 	room = min(room, max(s.Cores, shown)-coming)
 	limit := held
 	switch {
 	case s.At.Before(c.braked):
 		limit = c.cfg.Min
-	case room >= 0.5:
+	case room >= enough:
 		limit += max(1, int(room))
-	case room < -2: // far too many: one of those that end is not replaced
+	case c.full >= patience: // far too many: one of those that end is not replaced
 		limit--
+	}
+	if crowd, ok := c.past.crowd(s.At, s.Cores); ok && limit > crowd {
+		limit = max(crowd, held-1)
 	}
 	c.why = c.explain(s, limit, held)
 	return min(max(limit, c.cfg.Min), c.cfg.Max)
@@ -141,57 +161,75 @@ func weigh(grants []Grant, now time.Time) (held int, shown float64) {
 
 // wanted is the demand for CPU at which the node is just busy.
 func wanted(s Sample) float64 {
-	switch {
-	case s.Running >= 0: // every task that waits is counted
-		return s.Cores + 1 + s.Cores*queueing
-	case s.PSI: // that any does is known, and counts as one
-		return s.Cores + queueing
-	default:
+	if !s.PSI && s.Running < 0 { // nobody counts who waits
 		return s.Cores * blind
+	}
+	return s.Cores * (1 + queueing)
+}
+
+// brim is the demand from which on it may be far more than can be seen.
+func brim(s Sample) float64 {
+	if !s.PSI && s.Running < 0 {
+		return s.Cores * 0.95
+	}
+	return s.Cores * (1 + most)
+}
+
+// waiting is for how many cores a task waits, one for each at most. The kernel's
+// pressure is the mean of all cores: a share of one half on two of them is one
+// task. A look at how many tasks run is less: it is one moment, and often that of
+// a timer that woke others too.
+func waiting(s Sample) float64 {
+	switch {
+	case s.PSI:
+		return s.Cores * s.CPU
+	case s.Running >= 0:
+		return min(max(s.Running-s.Busy, 0), s.Cores)
+	default:
+		return 0
 	}
 }
 
-// waiting is how many tasks want a resource that they do not have. The kernel's
-// count of pressure tells for how long there was any, a look tells how many there
-// were at one moment. Neither is believed without the other.
-func waiting(share, looked, cores float64, psi bool) float64 {
-	switch {
-	case !psi:
-		return max(looked, 0)
-	case looked < 0:
-		return share
-	default:
-		return min(max(looked, share), crowd*(cores+1)*share)
+// reading is how many tasks wait for the disk. The kernel's pressure is the
+// share of the time in which any did; how many they were tells a look only.
+func reading(s Sample) float64 {
+	if s.Blocked < 0 {
+		return s.IO
 	}
+	return min(max(s.Blocked, s.IO), crowd*s.IO)
 }
 
 // learn takes in what a sample says of the resources.
-func (c *Controller) learn(s Sample, held int, shown float64) {
+func (c *Controller) learn(s Sample, grants []Grant, held int, shown float64) {
 	dt := s.At.Sub(c.last)
 	if c.last.IsZero() || dt < 0 || dt > stale {
 		c.cpu.demand, c.disk.demand = s.Busy, 0 // what was before is no part of it
 		dt = Interval
 	}
 	c.last = s.At
-	runnable := -1.0
-	if s.Running >= 0 {
-		runnable = max(s.Running-s.Busy, 0)
+	waits, reads := waiting(s), reading(s)
+	c.cpu.learn(dt, s.Busy+waits, held, shown, 1, waits < most*s.Cores)
+	c.disk.learn(dt, reads, held, shown, leastCost, s.Blocked >= 0 || reads < most)
+	c.past.learn(dt, s.At, grants, c.cpu.demand/max(s.Cores, 1), c.cpu.cost)
+	if c.full += dt; c.cpu.demand < brim(s) {
+		c.full = 0
 	}
-	c.cpu.learn(dt, s.Busy+waiting(s.CPU, runnable, s.Cores, s.PSI), held, shown, 1)
-	c.disk.learn(dt, waiting(s.IO, s.Blocked, s.Cores, s.PSI), held, shown, leastCost)
 	if s.Memory > memorySome || s.MemoryFull > memoryFull {
 		c.braked = s.At.Add(memoryPause)
 	}
 }
 
 // learn takes in a measured demand. A start is taken to cost as much as
-// unknown ones do when there was none for a while.
-func (r *resource) learn(dt time.Duration, demand float64, held int, shown, unknown float64) {
+// unknown ones do when there was none for a while. A demand that is not the
+// whole one does not make starts cheap.
+func (r *resource) learn(dt time.Duration, demand float64, held int, shown, unknown float64, whole bool) {
 	r.demand += part(dt, settling) * (demand - r.demand)
 	switch {
 	case shown >= 0.5:
 		cost := min(max(r.demand/shown, leastCost), 1)
-		r.cost = max(cost, r.cost+part(dt, learning)*(cost-r.cost))
+		if whole || cost > r.cost {
+			r.cost = max(cost, r.cost+part(dt, learning)*(cost-r.cost))
+		}
 	case held == 0:
 		r.cost += part(dt, forgetting) * (unknown - r.cost)
 	}
@@ -221,8 +259,8 @@ func (c *Controller) explain(s Sample, limit, held int) string {
 // describe is the node in a few figures.
 func (c *Controller) describe(s Sample) string {
 	text := fmt.Sprintf("%.1f of %.4g cores in use", s.Busy, s.Cores)
-	if over := c.cpu.demand - s.Busy; over > 0.05 && (s.PSI || s.Running >= 0) {
-		text += fmt.Sprintf(", %.1f tasks wait for one", over)
+	if waits := waiting(s); waits > 0.05 {
+		text += fmt.Sprintf(", tasks wait on %.1f of them", waits)
 	}
 	if c.disk.demand > 0.05 {
 		text += fmt.Sprintf(", %.1f wait for the disk", c.disk.demand)

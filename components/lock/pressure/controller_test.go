@@ -71,7 +71,7 @@ func (n *node) step() {
 		s.Running, s.Blocked = wanted, 0
 	}
 	if n.psi && wanted > n.cores {
-		s.CPU = min(1, wanted-n.cores)
+		s.CPU = min(1, (wanted-n.cores)/n.cores)
 	}
 	if n.stuck != nil {
 		at := s.At

@@ -32,4 +32,6 @@ type Sample struct {
 type Grant struct {
 	Since  time.Time
 	Weight int // in slots: about as many cores as the start may use
+	// Patience is for how long the pod's probes let it start; 0 is without end.
+	Patience time.Duration
 }

@@ -16,7 +16,7 @@ func (d *desk) adjust(node *pressure.Sample, decide func(grants []pressure.Grant
 	d.do(func(t *slots.Table, now time.Time) {
 		var grants []pressure.Grant
 		for _, g := range t.Grants() {
-			grants = append(grants, pressure.Grant{Since: g.GrantedAt, Weight: g.Weight})
+			grants = append(grants, pressure.Grant{Since: g.GrantedAt, Weight: g.Weight, Patience: d.node.pods[g.Pod.UID].Patience()})
 		}
 		limit, why := decide(grants)
 		d.reasons.limit, d.reasons.node = why, nil
