@@ -94,6 +94,7 @@ func newApp() *cli.App {
 				Flags: []cli.Flag{
 					&cli.StringFlag{Name: "on", Destination: &set.on, Usage: "`PLACE` to run on: local (processes on this machine), kind (pods on a kind cluster) or sim (a model of a node)"},
 					&cli.StringSliceFlag{Name: "policy", Usage: "run only the policy `NAME`; repeatable (default: all)"},
+					&cli.IntFlag{Name: "repeat", Destination: &set.repeat, Value: 1, Usage: "run every policy `N` times"},
 					&cli.StringFlag{Name: "give-up", Destination: &set.giveUp, Usage: "end a run without a lock that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "limit", Destination: &set.limit, Value: "15m", Usage: "end any run that is not Ready after `TIME`"},
 					&cli.StringFlag{Name: "cluster", Destination: &set.cluster, EnvVars: []string{"E2E_CLUSTER"}, Usage: "`NAME` of the kind cluster (default: the one of the e2e suite)"},

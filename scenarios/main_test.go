@@ -36,11 +36,11 @@ func TestNameLast(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	t.Parallel()
-	p, err := settings{names: []string{"herd"}, on: "local", giveUp: "60s", limit: "5m", policies: []string{"fixed"}}.plan()
+	p, err := settings{names: []string{"herd"}, on: "local", giveUp: "60s", limit: "5m", policies: []string{"fixed"}, repeat: 2}.plan()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.scenario.Name != "herd" || len(p.policies) != 1 || p.giveUp != time.Minute || p.limit != 5*time.Minute ||
+	if p.scenario.Name != "herd" || len(p.policies) != 2 || p.policies[1].Name != "fixed-2" || p.giveUp != time.Minute || p.limit != 5*time.Minute ||
 		p.out != filepath.Join("_artifacts", "scenarios", "herd-local") {
 		t.Errorf("%+v", p)
 	}
@@ -79,8 +79,8 @@ func TestBadInputExits2AndNamesEveryProblem(t *testing.T) {
 		"nothing to run":   {[]string{"run"}, []string{"want the name of one scenario", `--on ""`}},
 		"unknown scenario": {[]string{"run", "herb", "--on", "local"}, []string{`no scenario is named "herb"`}},
 		"everything at once": {
-			[]string{"run", "herd", "--on", "moon", "--policy", "a", "--policy", "b", "--give-up", "soon", "--limit", "-1"},
-			[]string{`--on "moon"`, "--policy a", "--policy b", `--give-up: "soon"`, `--limit: "-1" is negative`},
+			[]string{"run", "herd", "--on", "moon", "--policy", "a", "--policy", "b", "--give-up", "soon", "--limit", "-1", "--repeat", "0"},
+			[]string{`--on "moon"`, "--policy a", "--policy b", `--give-up: "soon"`, `--limit: "-1" is negative`, "--repeat 0: want 1"},
 		},
 		"a broken file":       {[]string{"run", broken, "--on", "local"}, []string{"broken.yaml:2", "broken.yaml:3", "broken.yaml:4", "broken.yaml:5"}},
 		"a file not there":    {[]string{"run", "nope.yaml", "--on", "local"}, []string{"nope.yaml"}},

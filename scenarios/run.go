@@ -37,6 +37,7 @@ type settings struct {
 	out           string
 	cluster       string
 	nodes         int
+	repeat        int
 }
 
 // plan is settings that make sense.
@@ -70,6 +71,11 @@ func (s settings) plan() (plan, error) {
 	} else if p.scenario != nil && !p.scenario.RunsOn(s.on) {
 		problems = append(problems, fmt.Errorf("--on %s: the scenario %s runs on %s only", s.on, p.scenario.Name, strings.Join(p.scenario.On, " and ")))
 	}
+	if s.repeat < 1 || s.repeat > maxRepeat {
+		problems = append(problems, fmt.Errorf("--repeat %d: want 1 to %d", s.repeat, maxRepeat))
+	} else {
+		p.policies = repeated(p.policies, s.repeat)
+	}
 	if s.nodes < 0 || s.nodes > 0 && s.on != sim.On {
 		problems = append(problems, fmt.Errorf("--nodes %d: want a number from 1, and --on %s", s.nodes, sim.On))
 	}
@@ -90,6 +96,25 @@ func (s settings) plan() (plan, error) {
 		p.out = filepath.Join("_artifacts", "scenarios", p.scenario.Name+"-"+p.on)
 	}
 	return p, errors.Join(problems...)
+}
+
+// maxRepeat is more often than anybody has the time for.
+const maxRepeat = 100
+
+// repeated is every policy as often as wished, each under a name of its own.
+func repeated(policies []spec.Policy, times int) []spec.Policy {
+	if times == 1 {
+		return policies
+	}
+	var all []spec.Policy
+	for _, policy := range policies {
+		for i := range times {
+			again := policy
+			again.Name = fmt.Sprintf("%s-%d", policy.Name, i+1)
+			all = append(all, again)
+		}
+	}
+	return all
 }
 
 // load reads a scenario of ours by its name, or any by its file.
