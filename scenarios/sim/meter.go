@@ -34,9 +34,9 @@ func (h *herd) sample() pressure.Sample {
 	s := pressure.Sample{
 		At: h.time(), Cores: room, PSI: true,
 		Busy:    min(max(0, (h.cpu.total.busy-m.cpu.busy)/dt+h.noise(room)), room),
-		Running: float64(h.cpu.wanted() + h.poisson(h.cpu.taken)),
+		Running: float64(h.cpu.wanted() + h.woken()),
 		Blocked: float64(h.disk.wanted()),
-		CPU:     share(h.cpu.total.waited, m.cpu.waited),
+		CPU:     share(h.cpu.total.waited, m.cpu.waited) * (1 - h.model.Skew*h.chance.Float64()),
 		IO:      share(h.disk.total.used, m.disk.used),
 		IOFull:  share(h.stalled, m.stalled),
 	}
@@ -50,6 +50,16 @@ func (h *herd) sample() pressure.Sample {
 // noise is a random error for a measured number of about that size.
 func (h *herd) noise(size float64) float64 {
 	return h.chance.NormFloat64() * h.model.Noise * size
+}
+
+// woken is how many tasks beside the herd's run at the moment of a look: mostly
+// none or one, but sometimes the look's own timer woke many.
+func (h *herd) woken() int {
+	few := h.poisson(h.cpu.taken)
+	if h.chance.Float64() < h.model.Woken {
+		few += 1 + h.poisson(3)
+	}
+	return few
 }
 
 // poisson is a random number with that mean.

@@ -53,6 +53,11 @@ type Model struct {
 	// Noise is by how much a sample of the node is wrong: the standard deviation,
 	// as a share of what is sampled.
 	Noise float64
+	// Skew is up to what share of the pressure is not seen, because the kernel leaves
+	// the tasks of best-effort pods on one core while another has few of them.
+	Skew float64
+	// Woken is how likely it is that a look finds tasks running that its timer woke.
+	Woken float64
 }
 
 // Range is from where to where something is, all of it equally likely.
@@ -68,7 +73,7 @@ func Calibrated() Model {
 		Exit: Range{0.03, 0.08}, Relist: 1.03, Sync: Range{0.1, 0.3}, Late: 0.5,
 		Readiness: Range{0.05, 0.15}, Liveness: Range{0, 1}, Tell: Range{0.02, 0.08},
 		Disk: 400 << 20, Reader: 150 << 20,
-		Noise: 0.03,
+		Noise: 0.03, Skew: 0.4, Woken: 0.35,
 	}
 }
 

@@ -5,6 +5,7 @@ package pressure
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -43,15 +44,17 @@ const (
 	leastCost = 0.05
 	// queueing is on how many of the cores a task should wait: fewer, and cores are
 	// idle while one start ends and the next is on its way; more slow all down.
-	queueing = 0.7
+	queueing = 0.85
+	// drowning is how many tasks for each core must not wait for longer than patience.
+	drowning, patience = 1.2, time.Second
 	// enough is the part of a start that there must be room for.
 	enough = 0.25
 	// turnover bounds the starts, by their cost, that are counted on to end soon.
 	turnover = 0.75
-	// most is the share of what pressure can show from which on it may be more,
-	// and patience how long it may be so.
-	most     = 0.9
-	patience = time.Second
+	// looks is in how many looks a task has to be seen.
+	looks = 4
+	// most is the share of what pressure can show from which on it may be more.
+	most = 0.9
 	// crowding times the cores, and of that the root, is how many more starts than
 	// cores may compete, by their cost, before any has ended. Afterwards they have
 	// to be done in the share slack of the time that their probes give them.
@@ -87,6 +90,7 @@ type Controller struct {
 	last      time.Time // of the sample before
 	cores     float64   // of the last sample
 	cpu, disk resource
+	looks     []float64 // the last few numbers of tasks that run
 	past      experience
 	full      time.Duration // for how long as much waited as pressure can show
 	braked    time.Time     // until then, for the sake of memory
@@ -167,27 +171,35 @@ func wanted(s Sample) float64 {
 	return s.Cores * (1 + queueing)
 }
 
-// brim is the demand from which on it may be far more than can be seen.
+// brim is the demand from which on there are too many starts, or may be far more
+// than can be seen.
 func brim(s Sample) float64 {
-	if !s.PSI && s.Running < 0 {
+	switch {
+	case s.Running >= 0:
+		return s.Cores * (1 + drowning)
+	case s.PSI:
+		return s.Cores * (1 + most)
+	default:
 		return s.Cores * 0.95
 	}
-	return s.Cores * (1 + most)
 }
 
-// waiting is for how many cores a task waits, one for each at most. The kernel's
-// pressure is the mean of all cores: a share of one half on two of them is one
-// task. A look at how many tasks run is less: it is one moment, and often that of
-// a timer that woke others too.
-func waiting(s Sample) float64 {
-	switch {
-	case s.PSI:
-		return s.Cores * s.CPU
-	case s.Running >= 0:
-		return min(max(s.Running-s.Busy, 0), s.Cores)
-	default:
-		return 0
+// waiting is how many tasks wait for a core. The kernel's pressure is the mean of
+// all cores: a share of one half on two of them is one task at least; more may
+// wait on the same core. A look at how many tasks run sees all of them, but it is
+// one moment, and often that of a timer that woke others too: of the last few
+// looks the least counts.
+func (c *Controller) waiting(s Sample) float64 {
+	waits := s.Cores * s.CPU
+	if s.Running < 0 {
+		c.looks = nil
+		return waits
 	}
+	if len(c.looks) == looks {
+		c.looks = c.looks[1:]
+	}
+	c.looks = append(c.looks, s.Running)
+	return max(waits, slices.Min(c.looks)-s.Busy)
 }
 
 // reading is how many tasks wait for the disk. The kernel's pressure is the
@@ -207,8 +219,8 @@ func (c *Controller) learn(s Sample, grants []Grant, held int, shown float64) {
 		dt = Interval
 	}
 	c.last = s.At
-	waits, reads := waiting(s), reading(s)
-	c.cpu.learn(dt, s.Busy+waits, held, shown, 1, waits < most*s.Cores)
+	waits, reads := c.waiting(s), reading(s)
+	c.cpu.learn(dt, s.Busy+waits, held, shown, 1, s.Running >= 0 || waits < most*s.Cores)
 	c.disk.learn(dt, reads, held, shown, leastCost, s.Blocked >= 0 || reads < most)
 	c.past.learn(dt, s.At, grants, c.cpu.demand/max(s.Cores, 1), c.cpu.cost)
 	if c.full += dt; c.cpu.demand < brim(s) {
@@ -259,8 +271,8 @@ func (c *Controller) explain(s Sample, limit, held int) string {
 // describe is the node in a few figures.
 func (c *Controller) describe(s Sample) string {
 	text := fmt.Sprintf("%.1f of %.4g cores in use", s.Busy, s.Cores)
-	if waits := waiting(s); waits > 0.05 {
-		text += fmt.Sprintf(", tasks wait on %.1f of them", waits)
+	if waits := c.cpu.demand - s.Busy; waits > 0.05 {
+		text += fmt.Sprintf(", %.1f tasks wait for one", waits)
 	}
 	if c.disk.demand > 0.05 {
 		text += fmt.Sprintf(", %.1f wait for the disk", c.disk.demand)
