@@ -47,7 +47,7 @@ func (c *Config) follow(ctx context.Context, lock adjuster, log *slog.Logger) {
 
 // adjuster is whose limit it is.
 type adjuster interface {
-	Adjust(node *pressure.Sample, decide func(grants []pressure.Grant) (limit int, why string))
+	Adjust(node *pressure.Sample, decide func(grants []pressure.Grant, waiting int) (limit int, why string))
 }
 
 // meter is what samples the node.
@@ -78,7 +78,7 @@ func (f *follower) look(now time.Time) {
 	}
 	switch {
 	case err != nil:
-		f.lock.Adjust(nil, func([]pressure.Grant) (int, string) { return f.controller.Blind(err), f.controller.Why() })
+		f.lock.Adjust(nil, func([]pressure.Grant, int) (int, string) { return f.controller.Blind(err), f.controller.Why() })
 		return
 	case !ok:
 		return
@@ -87,5 +87,7 @@ func (f *follower) look(now time.Time) {
 		f.told = true
 		f.log.Warn("the node shows only a part of its pressure: slots follow what there is", "missing", missing)
 	}
-	f.lock.Adjust(&sample, func(held []pressure.Grant) (int, string) { return f.controller.Limit(sample, held), f.controller.Why() })
+	f.lock.Adjust(&sample, func(held []pressure.Grant, waiting int) (int, string) {
+		return f.controller.Limit(sample, held, waiting), f.controller.Why()
+	})
 }

@@ -33,9 +33,9 @@ type fakeLock struct {
 	why   string
 }
 
-func (l *fakeLock) Adjust(node *pressure.Sample, decide func([]pressure.Grant) (int, string)) {
+func (l *fakeLock) Adjust(node *pressure.Sample, decide func([]pressure.Grant, int) (int, string)) {
 	l.node = node
-	l.limit, l.why = decide(nil)
+	l.limit, l.why = decide(nil, 0)
 }
 
 func TestALockFollowsWhatItSeesOfTheNode(t *testing.T) {

@@ -90,6 +90,6 @@ func (l *lock) follow(s pressure.Sample) {
 	for i, g := range held {
 		grants[i] = pressure.Grant{Since: g.GrantedAt, Weight: g.Weight, Patience: l.byUID[g.Pod.UID].group.Probes.Patience().Std()}
 	}
-	limit := l.controller.Limit(s, grants)
+	limit := l.controller.Limit(s, grants, l.table.Waiting())
 	l.do(func(t *slots.Table, now time.Time) { t.SetLimit(now, limit) })
 }

@@ -44,9 +44,13 @@ const (
 	leastCost = 0.05
 	// queueing is on how many of the cores a task should wait: fewer, and cores are
 	// idle while one start ends and the next is on its way; more slow all down.
-	queueing = 0.85
+	queueing = 1
+	// unproven is how many for each core may start before any was seen to run.
+	unproven = 1.5
+	// last is how many for each core are the last of a herd.
+	last = 1
 	// drowning is how many tasks for each core must not wait for longer than patience.
-	drowning, patience = 1.2, time.Second
+	drowning, patience = 1.5, time.Second
 	// enough is the part of a start that there must be room for.
 	enough = 0.25
 	// turnover bounds the starts, by their cost, that are counted on to end soon.
@@ -111,8 +115,9 @@ func NewController(cfg Config) *Controller {
 }
 
 // Limit takes in a sample and answers with the limit from now on. The grants are
-// those held now. It wants to be called about every Interval.
-func (c *Controller) Limit(s Sample, grants []Grant) int {
+// those held now, waiting is how many wait for one. It wants to be called about
+// every Interval.
+func (c *Controller) Limit(s Sample, grants []Grant, waiting int) int {
 	if c.cfg.Max == 0 {
 		c.cfg.Max = max(c.cfg.Min, MaxPerCore*int(math.Ceil(s.Cores)))
 	}
@@ -122,10 +127,10 @@ func (c *Controller) Limit(s Sample, grants []Grant) int {
 	coming := float64(held) - shown
 	leaving := min(c.past.leaving(shown), turnover*s.Cores/c.cpu.cost)
 	room := min(
-		(wanted(s)-c.cpu.demand)/c.cpu.cost,
+		(wanted(s, waiting)-c.cpu.demand)/c.cpu.cost,
 		(readers+s.Cores/2-c.disk.demand)/c.disk.cost,
 	) - coming + leaving
-	room = min(room, max(s.Cores, shown)-coming)
+	room = min(room, max(s.Cores*unproven, shown)-coming)
 	limit := held
 	switch {
 	case s.At.Before(c.braked):
@@ -163,10 +168,15 @@ func weigh(grants []Grant, now time.Time) (held int, shown float64) {
 	return held, shown
 }
 
-// wanted is the demand for CPU at which the node is just busy.
-func wanted(s Sample) float64 {
+// wanted is the demand for CPU at which the node is just busy. The last of a herd
+// need not leave room for anybody: the sooner they go, the less is the node idle
+// while the very last one ends.
+func wanted(s Sample, waiting int) float64 {
 	if !s.PSI && s.Running < 0 { // nobody counts who waits
 		return s.Cores * blind
+	}
+	if waiting > 0 && float64(waiting) <= s.Cores*last {
+		return s.Cores * (1 + drowning)
 	}
 	return s.Cores * (1 + queueing)
 }

@@ -12,13 +12,13 @@ import (
 
 // adjust sets the limit by what decide makes of the grants. It is called several
 // times a second: nothing is logged above debug for it, and nothing saved.
-func (d *desk) adjust(node *pressure.Sample, decide func(grants []pressure.Grant) (limit int, why string)) {
+func (d *desk) adjust(node *pressure.Sample, decide func(grants []pressure.Grant, waiting int) (limit int, why string)) {
 	d.do(func(t *slots.Table, now time.Time) {
 		var grants []pressure.Grant
 		for _, g := range t.Grants() {
 			grants = append(grants, pressure.Grant{Since: g.GrantedAt, Weight: g.Weight, Patience: d.node.pods[g.Pod.UID].Patience()})
 		}
-		limit, why := decide(grants)
+		limit, why := decide(grants, t.Waiting())
 		d.reasons.limit, d.reasons.node = why, nil
 		if node != nil {
 			d.reasons.node = apiNode(*node)

@@ -18,8 +18,8 @@ func TestTheLimitAndWhatItFollowsAreShown(t *testing.T) {
 		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, lockapi.PathMetrics, nil))
 		return w.Body.String()
 	}
-	room := func(limit int) func([]pressure.Grant) (int, string) {
-		return func([]pressure.Grant) (int, string) { return limit, "room" }
+	room := func(limit int) func([]pressure.Grant, int) (int, string) {
+		return func([]pressure.Grant, int) (int, string) { return limit, "room" }
 	}
 	s.Adjust(&pressure.Sample{Cores: 4, Busy: 1.5, PSI: true, CPU: 0.25, IO: 0.5}, room(3))
 	got := state(t, s).Limit

@@ -84,9 +84,9 @@ func (s *Server) SetGate(open bool, reasons []string) { s.desk.setGate(open, rea
 func (s *Server) Tell(e healthapi.Event) { s.desk.tellOf(e) }
 
 // Adjust lets decide say how many slots there are from now on, and why, by the
-// grants that are held at this moment. node is what it saw, for those who ask;
+// grants that are held at this moment and the number of those who wait. node is what it saw, for those who ask;
 // nil when it saw nothing.
-func (s *Server) Adjust(node *pressure.Sample, decide func(grants []pressure.Grant) (limit int, why string)) {
+func (s *Server) Adjust(node *pressure.Sample, decide func(grants []pressure.Grant, waiting int) (limit int, why string)) {
 	s.desk.adjust(node, decide)
 }
 
