@@ -61,3 +61,41 @@ func TestSleepersGoNearlyAllAtOnce(t *testing.T) {
 		t.Errorf("all Ready after %v s, one alone after %v", *sum.AllReady, one)
 	}
 }
+
+// What the lock finds untuned is nearly what trying all numbers of slots finds,
+// and in no herd worse than the better of the two numbers that people would choose.
+func TestAutoIsNearTheBestNumberOfSlots(t *testing.T) {
+	t.Parallel()
+	const seeds = 5
+	mean := func(s *spec.Scenario, lock *spec.Lock) float64 {
+		sum := 0.0
+		for seed := range uint64(seeds) {
+			got := record.Summarize(run(t, s, spec.Policy{Lock: lock}, Options{Seed: seed + 1}), nil)
+			if got.AllReady == nil || got.Restarts > 0 {
+				t.Fatalf("%s, %s: %d restarts", s.Name, lock, got.Restarts)
+			}
+			sum += *got.AllReady
+		}
+		return sum / seeds
+	}
+	for _, name := range []string{"herd", "heavy", "mixed", "disk", "noisy", "tiny", "sleepers", "big"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := load(t, name)
+			got := mean(s, auto())
+			if better := min(mean(s, untilReady(1)), mean(s, untilReady(s.Node.Cores))); got > 1.1*better {
+				t.Errorf("all Ready after %.1f s, with one slot or as many as cores after %.1f s", got, better)
+			}
+			if name == "sleepers" { // held to the time that one takes: see above
+				return
+			}
+			slots, err := Best(t.Context(), s, *untilReady(1), func(int, int) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if best := mean(s, untilReady(slots)); got > 1.15*best {
+				t.Errorf("all Ready after %.1f s, with the best number of slots, %d, after %.1f s", got, slots, best)
+			}
+		})
+	}
+}
