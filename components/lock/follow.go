@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"time"
 
@@ -33,16 +34,20 @@ func (c *Config) follow(ctx context.Context, lock adjuster, log *slog.Logger) {
 	defer meter.Close()
 	f := follower{meter: meter, lock: lock, log: log,
 		controller: pressure.NewController(pressure.Config{Min: int(c.MinLocks), Max: int(c.MaxLocks)})}
-	tick := time.NewTicker(pressure.Interval)
-	defer tick.Stop()
 	for {
 		f.look(time.Now())
 		select {
-		case <-tick.C:
+		case <-time.After(untilNext()):
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// untilNext is the time to the next look. Looks at even intervals would keep
+// company with everybody else's timers, and always find them running.
+func untilNext() time.Duration {
+	return pressure.Interval*4/5 + rand.N(pressure.Interval*2/5)
 }
 
 // adjuster is whose limit it is.

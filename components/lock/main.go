@@ -5,13 +5,21 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/daemon"
 )
 
-func main() { os.Exit(daemon.Main(newApp(run, os.Stdout), os.Args)) }
+func main() {
+	// One queue is work for one core. And a second thread, woken to find nothing to do, would be
+	// counted by the next look at the node: as a task that waits for a core.
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+	os.Exit(daemon.Main(newApp(run, os.Stdout), os.Args))
+}
 
 // newApp binds the settings to what serve does with them.
 func newApp(serve func(context.Context, *Config, *slog.Logger) error, stdout *os.File) *cli.App {

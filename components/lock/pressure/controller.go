@@ -34,6 +34,9 @@ const (
 	delay        = (unseen + seen) / 2
 	// Over so long demand is averaged.
 	settling = 300 * time.Millisecond
+	// deafening is how many for each core may want it: more tell nothing more, and a
+	// crowd that has gone, such as that of starting sandboxes, is to be forgotten soon.
+	deafening = 4
 	// learning is how long it takes to believe that a start costs less than was
 	// thought. That it costs more is believed at once.
 	learning = 700 * time.Millisecond
@@ -229,7 +232,7 @@ func (c *Controller) learn(s Sample, grants []Grant, held int, shown float64) {
 		dt = Interval
 	}
 	c.last = s.At
-	waits, reads := c.waiting(s), reading(s)
+	waits, reads := min(c.waiting(s), deafening*s.Cores-s.Busy), reading(s)
 	c.cpu.learn(dt, s.Busy+waits, held, shown, 1, s.Running >= 0 || waits < most*s.Cores)
 	c.disk.learn(dt, reads, held, shown, leastCost, s.Blocked >= 0 || reads < most)
 	c.past.learn(dt, s.At, grants, c.cpu.demand/max(s.Cores, 1), c.cpu.cost)
