@@ -111,6 +111,50 @@ func TestLocalModelIsWithinAFifthOfWhatWasMeasured(t *testing.T) {
 	}
 }
 
+// The figures are of the policy auto, one run each, on machines of two cores:
+//
+//	go run ./scenarios run NAME --on kind --policy auto
+//	go run ./scenarios run NAME --on local --policy auto
+func TestEveryScenarioEndsWithinAFifthOfWhatWasMeasured(t *testing.T) {
+	t.Parallel()
+	local, cluster := Local(), Calibrated()
+	tests := map[string]struct {
+		model    *Model
+		scenario string
+		measured float64 // until all were Ready, in seconds
+	}{
+		"herd on kind":      {&cluster, "herd", 50.6},
+		"heavy on kind":     {&cluster, "heavy", 59.9},
+		"sleepers on kind":  {&cluster, "sleepers", 36.7},
+		"mixed on kind":     {&cluster, "mixed", 48.0},
+		"disk on kind":      {&cluster, "disk", 19.0},
+		"sleepers on local": {&local, "sleepers", 23.2},
+		"mixed on local":    {&local, "mixed", 32.7},
+		"disk on local":     {&local, "disk", 14.2},
+		"noisy on local":    {&local, "noisy", 30.7},
+		"tiny on local":     {&local, "tiny", 25.2},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := load(t, test.scenario)
+			policies, err := s.Select("auto")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum float64
+			for seed := range uint64(seeds) {
+				sum += run(t, s, policies[0], Options{Seed: seed, Model: test.model}).Ended
+			}
+			ended := sum / seeds
+			t.Logf("%.1f s, measured %.1f: %+.0f %%", ended, test.measured, 100*(ended/test.measured-1))
+			if ended < 0.8*test.measured || ended > 1.2*test.measured {
+				t.Errorf("%.1f s on average, measured %.1f", ended, test.measured)
+			}
+		})
+	}
+}
+
 func TestBoundIsTheOneMeasured(t *testing.T) {
 	t.Parallel()
 	b, err := New(load(t, "herd"), Options{}).Bound(t.Context())
