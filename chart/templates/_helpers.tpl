@@ -91,31 +91,65 @@ seccompProfile:
   type: RuntimeDefault
 {{- end }}
 
-{{/* The init container that makes a pod wait for its slot, as an item of a list. */}}
+{{/*
+The init container that makes a pod wait for its slot. Its wishes are annotations of the pod, which the downward API
+hands over: one that is not there is empty, and leaves the default alone.
+*/}}
 {{- define "pod-startup-lock.initContainer" -}}
-- name: startup-lock
-  image: {{ include "pod-startup-lock.image" (dict "image" .Values.initImage "root" .) }}
-  imagePullPolicy: {{ .Values.initImage.pullPolicy }}
-  args:
-    - --host={{ include "pod-startup-lock.fullname" . }}.{{ .Release.Namespace }}.svc
-    - --port={{ .Values.service.port }}
-  env:
-    - name: POD_NAMESPACE
-      valueFrom:
-        fieldRef:
-          fieldPath: metadata.namespace
-    - name: POD_NAME
-      valueFrom:
-        fieldRef:
-          fieldPath: metadata.name
-    - name: POD_UID
-      valueFrom:
-        fieldRef:
-          fieldPath: metadata.uid
-  {{- with .Values.initResources }}
-  resources:
-    {{- toYaml . | nindent 4 }}
+name: startup-lock
+image: {{ include "pod-startup-lock.image" (dict "image" .Values.initImage "root" .) }}
+imagePullPolicy: {{ .Values.initImage.pullPolicy }}
+args:
+  - --host={{ include "pod-startup-lock.host" . }}
+  - --port={{ .Values.service.port }}
+env:
+  {{- range $name, $path := dict "POD_NAMESPACE" "metadata.namespace" "POD_NAME" "metadata.name" "POD_UID" "metadata.uid" }}
+  - name: {{ $name }}
+    valueFrom:
+      fieldRef:
+        fieldPath: {{ $path }}
   {{- end }}
-  securityContext:
-    {{- include "pod-startup-lock.securityContext" . | nindent 4 }}
+  {{- range $name, $wish := dict "PSL_WEIGHT" "weight" "PSL_PRIORITY" "priority" "PSL_LOCK_DURATION" "lease" "PSL_RELEASE_ON" "release-on" "PSL_MAX_WAIT" "max-wait" }}
+  - name: {{ $name }}
+    valueFrom:
+      fieldRef:
+        fieldPath: metadata.annotations['startup-lock.io/{{ $wish }}']
+  {{- end }}
+{{- with .Values.initResources }}
+resources:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "pod-startup-lock.securityContext" . | nindent 2 }}
+{{- end }}
+
+{{/* The lock's name for pods. */}}
+{{- define "pod-startup-lock.host" -}}
+{{ include "pod-startup-lock.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
+{{/* Plain data as a CEL literal. CEL wants all values of a map or list to be of one type: dyn is any. */}}
+{{- define "pod-startup-lock.cel" -}}
+{{- if kindIs "map" . -}}
+{ {{- $first := true }}{{ range $key, $value := . }}{{ if not $first }}, {{ end }}{{ $first = false }}{{ toJson $key }}: dyn({{ include "pod-startup-lock.cel" $value }}){{ end -}} }
+{{- else if kindIs "slice" . -}}
+[ {{- range $i, $value := . }}{{ if $i }}, {{ end }}dyn({{ include "pod-startup-lock.cel" $value }}){{ end -}} ]
+{{- else -}}
+{{ toJson . }}
+{{- end }}
+{{- end }}
+
+{{/*
+The API version of the policy that injects; empty where nothing injects: when that is switched off, or when the cluster
+has no such policies and that is left to the chart. A template that is rendered without a cluster knows none.
+*/}}
+{{- define "pod-startup-lock.injects" -}}
+{{- $v1 := "admissionregistration.k8s.io/v1" }}
+{{- $v1beta1 := "admissionregistration.k8s.io/v1beta1" }}
+{{- $enabled := toString .Values.injection.enabled }}
+{{- if eq $enabled "false" }}
+{{- else if .Capabilities.APIVersions.Has (printf "%s/MutatingAdmissionPolicy" $v1) }}{{ $v1 }}
+{{- else if .Capabilities.APIVersions.Has (printf "%s/MutatingAdmissionPolicy" $v1beta1) }}{{ $v1beta1 }}
+{{- else if eq $enabled "true" }}{{ $v1 }}
+{{- end }}
 {{- end }}

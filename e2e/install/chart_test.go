@@ -276,7 +276,13 @@ func TestNotesInitContainer(t *testing.T) {
 	for _, env := range c.Env {
 		identity[env.Name] = env.ValueFrom.FieldRef.FieldPath
 	}
-	if want := map[string]string{"POD_NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name", "POD_UID": "metadata.uid"}; !reflect.DeepEqual(identity, want) {
+	want := map[string]string{
+		"POD_NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name", "POD_UID": "metadata.uid",
+		"PSL_WEIGHT": "metadata.annotations['startup-lock.io/weight']", "PSL_PRIORITY": "metadata.annotations['startup-lock.io/priority']",
+		"PSL_LOCK_DURATION": "metadata.annotations['startup-lock.io/lease']", "PSL_RELEASE_ON": "metadata.annotations['startup-lock.io/release-on']",
+		"PSL_MAX_WAIT": "metadata.annotations['startup-lock.io/max-wait']",
+	}
+	if !reflect.DeepEqual(identity, want) {
 		t.Errorf("identity %v, want %v", identity, want)
 	}
 	if c.Resources.Requests.Cpu().IsZero() || c.Resources.Limits.Memory().IsZero() {
