@@ -55,7 +55,7 @@ func TestAPodStartsWhenThePolicyIsBroken(t *testing.T) {
 	suite.Test(t, suite.untuned("a policy that fails").
 		Assess("blocks nobody", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
 			policies := suite.cluster.Client.AdmissionregistrationV1().MutatingAdmissionPolicies()
-			name := namespace + ":" + release
+			name := release + "." + namespace
 			broken := `[{"op": "replace", "path": "/spec/mutations/0/jsonPatch/expression",
 				"value": "[JSONPatch{op: \"add\", path: \"/spec/initContainers/7\", value: variables.waits}]"}]`
 			if _, err := policies.Patch(ctx, name, types.JSONPatchType, []byte(broken), metav1.PatchOptions{}); err != nil {
