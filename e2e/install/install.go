@@ -68,6 +68,23 @@ func Uninstall(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Rollback goes back to the revision before the last one, and waits until
+// everything is ready.
+func Rollback(ctx context.Context, o Options) error {
+	cfg, err := open(&o)
+	if err == nil {
+		rollback := action.NewRollback(cfg)
+		rollback.Wait, rollback.Timeout = true, o.timeout()
+		if err = ctx.Err(); err == nil { // Helm's rollback knows no context
+			err = rollback.Run(o.Release)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("roll %s in namespace %s back: %w", o.Release, o.Namespace, err)
+	}
+	return nil
+}
+
 // open connects Helm to the cluster, and to nothing else: neither KUBECONFIG
 // nor HELM_* variables choose another one.
 func open(o *Options) (*action.Configuration, error) {

@@ -47,6 +47,7 @@ const shopPods = 8
 func TestANamespaceWithTheLabelIsStaggeredUnchanged(t *testing.T) {
 	suite.Test(t, suite.untuned("an ordinary namespace, labelled").
 		Assess("every kind of pod waits for its slot, and those that opted out do not", suite.opens).
+		Assess("a pod of the node's network finds the lock by its address", suite.findsTheAddress).
 		Assess("kube-system is left alone, label or not", suite.sparesKubeSystem).
 		Feature())
 }
@@ -216,6 +217,34 @@ func inTurn(t *testing.T, pod *corev1.Pod) {
 			t.Errorf("%s: container %s began at %s, before the wait ended at %s", pod.Name, c.Name, began, waited.FinishedAt)
 		}
 	}
+}
+
+// findsTheAddress runs a pod that asks the node's name service, which knows nothing of the lock.
+func (r *runner) findsTheAddress(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+	namespaces := r.cluster.Client.CoreV1().Namespaces()
+	patch := `{"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}}`
+	if _, err := namespaces.Patch(ctx, shop, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pod := r.shopPod("host-", nil)
+	pod.Spec.HostNetwork, pod.Spec.Containers[0].Args = true, []string{"--listen", ":18080", "--dir", "/tmp"}
+	pod.Spec.Containers[0].ReadinessProbe.ProbeHandler = httpGet("/readyz", 18080)
+	made, err := r.cluster.Client.CoreV1().Pods(shop).Create(ctx, pod, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !waitsFirst(made) {
+		t.Fatalf("it does not wait: init containers %v", initNames(made))
+	}
+	r.areReady(ctx, t, func(pods []corev1.Pod) bool { return len(pods) == shopPods+4 }, time.Minute)
+	state, err := r.herd.Lock.State(ctx, r.cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(state.Recent, func(g lockapi.EndedState) bool { return g.Pod.UID == string(made.UID) }) {
+		t.Errorf("it started without a slot; its init container has the arguments %q", made.Spec.InitContainers[0].Args)
+	}
+	return ctx
 }
 
 // sparesKubeSystem labels kube-system and creates a pod there.
