@@ -39,6 +39,7 @@ type node struct {
 	source                            healthapi.Source
 	healthy, synced, connected        *prometheus.Desc
 	required, notReady, pods, cpuUsed *prometheus.Desc
+	failedOpen                        *prometheus.Desc
 }
 
 func newNode(source healthapi.Source) *node {
@@ -46,20 +47,21 @@ func newNode(source healthapi.Source) *node {
 		return prometheus.NewDesc(prefix+name, help, labels, nil)
 	}
 	return &node{
-		source:    source,
-		healthy:   desc("healthy", "1 while pods may start on this node."),
-		synced:    desc("synced", "1 once everything was seen."),
-		connected: desc("api_connected", "1 while health hears of the cluster from the API server."),
-		required:  desc("daemonsets_required", "DaemonSets that must be ready before pods may start."),
-		notReady:  desc("daemonsets_not_ready", "DaemonSets that must be ready, and are not."),
-		pods:      desc("pods", "Pods on this node, by state on their way to Ready.", "state"),
-		cpuUsed:   desc("node_cpu_used_ratio", "CPU used of what the node can allocate, 0 to 1; absent while it is not looked at, or unknown."),
+		source:     source,
+		healthy:    desc("healthy", "1 while pods may start on this node."),
+		synced:     desc("synced", "1 once everything was seen."),
+		connected:  desc("api_connected", "1 while health hears of the cluster from the API server."),
+		required:   desc("daemonsets_required", "DaemonSets that must be ready before pods may start."),
+		notReady:   desc("daemonsets_not_ready", "DaemonSets that must be ready, and are not."),
+		pods:       desc("pods", "Pods on this node, by state on their way to Ready.", "state"),
+		failedOpen: desc("failed_open_pods", "Pods on this node that started without a slot, because no lock gave them one in time."),
+		cpuUsed:    desc("node_cpu_used_ratio", "CPU used of what the node can allocate, 0 to 1; absent while it is not looked at, or unknown."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (n *node) Describe(all chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{n.healthy, n.synced, n.connected, n.required, n.notReady, n.pods, n.cpuUsed} {
+	for _, d := range []*prometheus.Desc{n.healthy, n.synced, n.connected, n.required, n.notReady, n.pods, n.failedOpen, n.cpuUsed} {
 		all <- d
 	}
 }
@@ -81,14 +83,18 @@ func (n *node) Collect(all chan<- prometheus.Metric) {
 	}
 	gauge(n.required, float64(len(is.DaemonSets)))
 	gauge(n.notReady, float64(notReady))
-	count := map[healthapi.PodState]int{}
+	failedOpen, count := 0, map[healthapi.PodState]int{}
 	for _, p := range is.Pods {
 		count[p.State]++
+		if p.FailedOpen {
+			failedOpen++
+		}
 	}
 	for _, s := range []healthapi.PodState{healthapi.PodWaiting, healthapi.PodStarting, healthapi.PodStarted, healthapi.PodReady,
 		healthapi.PodStuck, healthapi.PodEnded, healthapi.PodTerminating} {
 		gauge(n.pods, float64(count[s]), string(s))
 	}
+	gauge(n.failedOpen, float64(failedOpen))
 	if is.Load != nil && is.Load.Error == "" {
 		gauge(n.cpuUsed, float64(is.Load.CPU)/100)
 	}

@@ -147,7 +147,7 @@ func TestMetrics(t *testing.T) {
 	n := healthy()
 	n.DaemonSets = []healthapi.DaemonSet{{Name: "a", Ready: true}, {Name: "b"}, {Name: "c"}}
 	n.Load = &healthapi.Load{CPU: 55}
-	n.Pods = []healthapi.Pod{{State: healthapi.PodReady}, {State: healthapi.PodReady}, {State: healthapi.PodStuck}, {State: "new in v9"}}
+	n.Pods = []healthapi.Pod{{State: healthapi.PodReady, FailedOpen: true}, {State: healthapi.PodReady}, {State: healthapi.PodStuck}, {State: "new in v9"}}
 	s := newTestServer(t, n)
 	s.metrics.apiRequests.WithLabelValues("watch", "200").Inc()
 	ask(s, "GET", "/nonsense")
@@ -156,6 +156,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		"startup_lock_health_healthy 1", "startup_lock_health_synced 1", "startup_lock_health_api_connected 1",
 		"startup_lock_health_daemonsets_required 3", "startup_lock_health_daemonsets_not_ready 2", "startup_lock_health_streams_open 0",
+		"startup_lock_health_failed_open_pods 1",
 		`startup_lock_health_pods{state="ready"} 2`, `startup_lock_health_pods{state="stuck"} 1`, `startup_lock_health_pods{state="waiting"} 0`,
 		`startup_lock_health_http_requests_total{code="200",route="legacy"} 1`, `startup_lock_health_http_requests_total{code="404",route="other"} 1`,
 		`startup_lock_health_api_requests_total{code="200",verb="watch"} 1`, "startup_lock_health_node_cpu_used_ratio 0.55",

@@ -116,6 +116,9 @@ type Pod struct {
 	// of that init container, or of the last one where none is known to wait.
 	// Zero before.
 	Passed time.Time `json:"passed,omitzero"`
+	// FailedOpen is whether it passed without a slot, because no lock gave it one
+	// in time. False again once the kubelet cleaned that init container away.
+	FailedOpen bool `json:"failedOpen,omitempty"`
 	// ReadyAt is when it became Ready; zero unless it is Ready now.
 	ReadyAt time.Time `json:"readyAt,omitzero"`
 }

@@ -46,7 +46,7 @@ func TestMaxWait(t *testing.T) {
 					t.Errorf("took %s, want %s", took, c.want)
 				}
 				if c.wantErr == "" {
-					if err != nil || !strings.HasPrefix(end.String(), "starting without a startup slot: reason the lock") {
+					if err != nil || !strings.HasPrefix(end.String(), lockapi.StartsWithout+": reason the lock") {
 						t.Errorf("ended with %q, %v", end, err)
 					}
 				} else if err == nil || !strings.Contains(err.Error(), c.wantErr) {

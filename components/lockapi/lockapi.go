@@ -41,6 +41,11 @@ const (
 	LegacyLocked   = "Locked"
 )
 
+// StartsWithout begins the termination message of an init container that let
+// its pod start without a slot. By it health knows of such starts: the container
+// cannot tell them itself, as it is gone when the lock is back.
+const StartsWithout = "starting without a startup slot"
+
 // ReleaseOn says what ends a grant before its lease does.
 type ReleaseOn string
 

@@ -5,12 +5,14 @@ package nodewatch
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
 
 // podState is what a lock needs to know of pod, by what its kubelet wrote last.
@@ -66,6 +68,7 @@ func passGuard(p *healthapi.Pod, pod *corev1.Pod, guard *corev1.ContainerStatus)
 		return false
 	}
 	p.Passed = utc(t.FinishedAt)
+	p.FailedOpen = strings.HasPrefix(t.Message, lockapi.StartsWithout)
 	if p.Passed.IsZero() { // the container was cleaned away: the kubelet knows only that it was well
 		if c := podCondition(pod, corev1.PodInitialized); c != nil && c.Status == corev1.ConditionTrue {
 			p.Passed = utc(c.LastTransitionTime)
@@ -243,6 +246,9 @@ func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 		case was.State.Terminated != nil:
 			t := was.State.Terminated
 			is.State.Terminated = &corev1.ContainerStateTerminated{ExitCode: t.ExitCode, StartedAt: t.StartedAt, FinishedAt: t.FinishedAt}
+			if strings.HasPrefix(t.Message, lockapi.StartsWithout) {
+				is.State.Terminated.Message = lockapi.StartsWithout
+			}
 		}
 		all = append(all, is)
 	}
