@@ -21,7 +21,12 @@ app.kubernetes.io/name: {{ include "pod-startup-lock.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* The chart's own labels win over those that all objects are to have. */}}
 {{- define "pod-startup-lock.labels" -}}
+{{- merge (include "pod-startup-lock.ownLabels" . | fromYaml) (.Values.commonLabels | default dict) | toYaml }}
+{{- end }}
+
+{{- define "pod-startup-lock.ownLabels" -}}
 {{ include "pod-startup-lock.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: pod-startup-lock
