@@ -176,7 +176,8 @@ func join(entries []*entry) []entry {
 			continue
 		}
 		if n > 0 && !e.granted.IsZero() && e.granted.Before(joined[n-1].returned) {
-			if last := &joined[n-1]; e.returned.After(last.returned) {
+			// Who knows how it ended is believed, not who merely forgot it.
+			if last := &joined[n-1]; e.returned.After(last.returned) || last.ended == forgotten {
 				last.returned, last.ended = e.returned, e.ended
 			}
 			continue

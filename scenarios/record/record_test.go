@@ -459,6 +459,10 @@ func TestWhatTheLockSaysOfAPod(t *testing.T) {
 			[]lockapi.State{holds(3, claim(0, 2, 100)), holds(8), holds(9, claim(1, 1, 101)), held(12, ended(claim(1, 1, 101), 11, "ready"))},
 			pod("started", 3, "ready", 11), pod("claimed", 0, "granted", 2, "started", 3, "ready", 11, "returned", 11),
 		},
+		"forgotten, adopted, and ended before that was heard": {
+			[]lockapi.State{holds(3, claim(0, 2, 100)), held(14, ended(adopted(claim(3, 3, 103)), 11, "ready"))},
+			pod("started", 4, "ready", 12), pod("claimed", 0, "granted", 2, "started", 4, "ready", 11, "returned", 11),
+		},
 		"forgotten after its pod was Ready": {
 			[]lockapi.State{holds(3, claim(0, 1, 100)), holds(8)}, pod("started", 2, "ready", 5),
 			pod("claimed", 0, "granted", 1, "started", 2, "ready", 5, "returned", 5),
