@@ -75,7 +75,7 @@ func (c *Config) gateReason() string {
 	if c.Health == "" && len(c.endpoints) == 0 {
 		return ""
 	}
-	return "the node was not looked at yet"
+	return gate.NotLooked
 }
 
 // watches are what decides on the gate, each to be run until its context is
@@ -88,7 +88,7 @@ func (c *Config) watches(lock *server.Server, log *slog.Logger) []func(context.C
 			Endpoints: c.endpoints, PauseFail: c.CheckFail.Std(), PausePass: c.CheckPass.Std(),
 			Timeout: c.CheckTimeout.Std(), Log: log,
 		}
-		report := g.Part("endpoints are not checked yet")
+		report := g.Part(gate.NotChecked)
 		all = append(all, func(ctx context.Context) { checks.Run(ctx, report) })
 	}
 	if c.Health != "" {
@@ -96,7 +96,7 @@ func (c *Config) watches(lock *server.Server, log *slog.Logger) []func(context.C
 			Client: healthapi.NewClient(string(c.Health), &http.Client{Transport: &http.Transport{}}), Patience: c.HealthPatience.Std(),
 			Log: log, Tell: lock.Tell, Connection: lock.SetHealth,
 		}
-		report := g.Part("health was not heard of yet")
+		report := g.Part(gate.NotHeard)
 		all = append(all, func(ctx context.Context) { health.Run(ctx, report) })
 	}
 	return all

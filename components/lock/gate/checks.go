@@ -83,7 +83,7 @@ func (c Checks) round(ctx context.Context, client *http.Client) []string {
 			ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 			defer cancel()
 			if err := check(ctx, client, e); err != nil {
-				reasons[i] = fmt.Sprintf("endpoint %s: %v", e, err)
+				reasons[i] = fmt.Sprintf(endpointReason+"%s: %v", e, err)
 				c.Log.Debug("endpoint check failed", "endpoint", e.String(), "error", err)
 			}
 		})

@@ -158,7 +158,7 @@ func (f *follower) settle() {
 			f.running = time.AfterFunc(f.Patience, f.goOn)
 		}
 		if !f.connection.Connected && (len(reasons) > 0 || !f.status.Synced) {
-			reasons = append(reasons, "health is away: "+f.connection.Error)
+			reasons = append(reasons, healthAwayReason+f.connection.Error)
 		}
 	}
 	if f.goesOn && len(reasons) > 0 {

@@ -32,6 +32,8 @@ type desk struct {
 	waiters  map[string]*waiter // by id of the claim
 	answers  map[string]int     // grants on their way to clients, by id
 	recent   record
+	handed   handOvers
+	opened   failOpens
 	alarm    *time.Timer
 	closed   bool
 	changes  uint64 // counts what the state file must know
@@ -69,7 +71,8 @@ var (
 
 func newDesk(cfg Config, now time.Time, log *slog.Logger, m *metrics) *desk {
 	d := &desk{log: log, metrics: m, folder: cfg.Folder, maxQueue: cfg.MaxQueue, waiters: map[string]*waiter{}, answers: map[string]int{},
-		reasons: reasons{limit: cfg.LimitReason, told: map[string]int{}}, node: newNode(cfg, now)}
+		reasons: reasons{limit: cfg.LimitReason, told: map[string]int{}}, node: newNode(cfg, now),
+		handed: newHandOvers(now)}
 	d.table = d.remember(cfg, now)
 	d.alarm = time.AfterFunc(time.Hour, d.ring)
 	d.mu.Lock()
@@ -77,6 +80,7 @@ func newDesk(cfg Config, now time.Time, log *slog.Logger, m *metrics) *desk {
 	if cfg.GateReason != "" {
 		d.reasons.gate = []string{cfg.GateReason}
 	}
+	m.gate(d.reasons.gate)
 	d.table.SetGate(now, cfg.GateReason == "")
 	d.settle()
 	return d
@@ -197,6 +201,9 @@ func (d *desk) delivered(id string) {
 	d.do(func(t *slots.Table, now time.Time) {
 		d.answered(id)
 		t.Delivered(now, id)
+		if took, waited := d.handed.delivered(id, now); waited {
+			d.metrics.handOver.Observe(seconds(took))
+		}
 	})
 }
 
@@ -239,6 +246,7 @@ func (d *desk) setGate(open bool, why []string) {
 	d.do(func(t *slots.Table, now time.Time) {
 		news := !slices.Equal(why, d.reasons.gate)
 		d.reasons.gate = why
+		d.metrics.gate(why)
 		t.SetGate(now, open)
 		if news {
 			d.reasons.news++
@@ -275,6 +283,7 @@ func (d *desk) do(f func(t *slots.Table, now time.Time)) {
 func (d *desk) settle() {
 	for _, ev := range d.table.Drain() {
 		d.tell(ev)
+		d.handed.note(ev)
 		if ev.Kind == slots.LimitChanged || ev.Kind == slots.GateChanged {
 			continue // they are what they are when the lock comes back
 		}
@@ -291,16 +300,21 @@ func (d *desk) settle() {
 				delete(d.waiters, ev.ID)
 			}
 		}
-		if !d.lateSave && d.folder != nil {
-			d.lateSave = true
-			time.AfterFunc(saveDelay, d.saveLate)
-		}
+		d.saveSoon()
 	}
 	d.metrics.observe(d.table)
 	if at, ok := d.table.Next(); ok && !d.closed {
 		d.alarm.Reset(time.Until(at))
 	} else {
 		d.alarm.Stop()
+	}
+}
+
+// saveSoon sees to it that the state is saved, without waiting for it. Needs mu.
+func (d *desk) saveSoon() {
+	if !d.lateSave && d.folder != nil {
+		d.lateSave = true
+		time.AfterFunc(saveDelay, d.saveLate)
 	}
 }
 

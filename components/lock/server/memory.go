@@ -4,6 +4,8 @@ package server
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
@@ -13,6 +15,8 @@ import (
 type memory struct {
 	Table  slots.Snapshot `json:"table"`
 	Recent []slots.Event  `json:"recent"`
+	// FailedOpen are the pods counted as started without a slot, by UID.
+	FailedOpen []string `json:"failedOpen,omitempty"`
 }
 
 // saveDelay gathers claims into one write. Grants do not wait for it.
@@ -22,6 +26,7 @@ const saveDelay = 100 * time.Millisecond
 // file that makes no sense must not stop the node's pods from starting.
 func (d *desk) remember(cfg Config, now time.Time) *slots.Table {
 	table := slots.Config{Grace: cfg.Grace, Aging: cfg.Aging, NewID: cfg.NewID}
+	d.opened = newFailOpens(nil)
 	if d.folder == nil {
 		return slots.New(table, cfg.Limit)
 	}
@@ -31,6 +36,7 @@ func (d *desk) remember(cfg Config, now time.Time) *slots.Table {
 		var t *slots.Table
 		if t, err = slots.Restore(table, cfg.Limit, now, m.Table); err == nil {
 			d.recent.restore(m.Recent)
+			d.opened = newFailOpens(m.FailedOpen)
 			t.SetHold(d.recent.hold())
 			d.log.Info("state restored", "grants", len(t.Grants()), "queue", t.Waiting())
 			return t
@@ -64,7 +70,7 @@ func (d *desk) save(upTo uint64) {
 		return
 	}
 	d.mu.Lock()
-	m := memory{Table: d.table.Snapshot(), Recent: d.recent.list()}
+	m := memory{Table: d.table.Snapshot(), Recent: d.recent.list(), FailedOpen: slices.Sorted(maps.Keys(d.opened))}
 	now := d.changes
 	d.mu.Unlock()
 	err := d.folder.Save(m)

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/pod-startup-lock/pod-startup-lock/components/healthapi"
+	"github.com/pod-startup-lock/pod-startup-lock/components/lock/gate"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/pressure"
 	"github.com/pod-startup-lock/pod-startup-lock/components/lock/slots"
 )
@@ -15,12 +17,14 @@ import (
 // routes come from constants, never from a request.
 type metrics struct {
 	limit, held, queue, gateOpen prometheus.Gauge
+	gateReasons                  *prometheus.GaugeVec
 	cores, busy, psi             prometheus.Gauge
 	pressure, health             *prometheus.GaugeVec
 	grants, ends, withdrawals    *prometheus.CounterVec
-	wait, hold                   prometheus.Histogram
+	wait, hold, handOver         prometheus.Histogram
 	requests                     *prometheus.CounterVec
 	adoptions, saveFailures      prometheus.Counter
+	failOpens                    prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -30,10 +34,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "startup_lock_" + name, Help: help}, labels)
 	}
-	histogram := func(name, help string) prometheus.Histogram {
-		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "startup_lock_" + name, Help: help,
-			Buckets: []float64{0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280}})
+	histogram := func(name, help string, buckets ...float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "startup_lock_" + name, Help: help, Buckets: buckets})
 	}
+	starts := []float64{0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640, 1280}
 	m := &metrics{
 		limit:    gauge("limit_slots", "Startup slots on this node."),
 		held:     gauge("held_slots", "Startup slots held now: the sum of the weights of all grants."),
@@ -51,14 +55,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		grants:      counter("grants_total", "Slots granted, by protocol of the client.", "protocol"),
 		ends:        counter("grant_ends_total", "Grants that ended, by reason.", "reason"),
 		withdrawals: counter("withdrawals_total", "Claims that left the queue without a grant, by reason.", "reason"),
-		wait:        histogram("wait_seconds", "Time from a claim to its grant."),
-		hold:        histogram("hold_seconds", "Time from a grant to its end."),
-		requests:    counter("http_requests_total", "HTTP requests answered, by route and status code.", "route", "code"),
+		wait:        histogram("wait_seconds", "Time from a claim to its grant.", starts...),
+		hold:        histogram("hold_seconds", "Time from a grant to its end.", starts...),
+		handOver: histogram("hand_over_seconds", "Time from the end of a grant until the next who waited has the slot.",
+			0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+		failOpens: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_fail_opens_total",
+			Help: "Pods that started without a slot, because no lock gave them one in time; health tells."}),
+		gateReasons: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "startup_lock_gate_reasons",
+			Help: "Reasons for which the gate is closed now, by their cause; all 0 while it is open."}, []string{"cause"}),
+		requests: counter("http_requests_total", "HTTP requests answered, by route and status code.", "route", "code"),
 		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "startup_lock_state_save_failures_total",
 			Help: "Writes of the state file that failed; a restart would forget what came after."}),
 	}
 	reg.MustRegister(m.limit, m.held, m.queue, m.gateOpen, m.cores, m.busy, m.psi, m.pressure, m.grants, m.ends, m.withdrawals,
-		m.wait, m.hold, m.requests, m.health, m.adoptions, m.saveFailures)
+		m.wait, m.hold, m.requests, m.health, m.adoptions, m.saveFailures, m.handOver, m.failOpens, m.gateReasons)
 	for _, p := range []string{"v1", "legacy"} {
 		m.grants.WithLabelValues(p)
 	}
@@ -70,6 +80,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.withdrawals.WithLabelValues(string(r))
 	}
 	return m
+}
+
+// gate shows why it is closed.
+func (m *metrics) gate(reasons []string) {
+	count := map[healthapi.Cause]int{}
+	for _, r := range reasons {
+		count[gate.CauseOf(r)]++
+	}
+	for _, c := range gate.Causes() {
+		m.gateReasons.WithLabelValues(string(c)).Set(float64(count[c]))
+	}
 }
 
 // count takes an event in.

@@ -59,6 +59,7 @@ func (d *desk) tellOf(e healthapi.Event) {
 			d.follow(t, now, *e.Pod)
 		case e.Gone != "":
 			delete(d.node.pods, e.Gone)
+			delete(d.opened, e.Gone)
 			t.End(now, e.Gone, slots.PodGone)
 		}
 	})
@@ -80,6 +81,7 @@ func (d *desk) replace(t *slots.Table, now time.Time, n *healthapi.Node) {
 	for uid := range before {
 		t.End(now, uid, slots.PodGone)
 	}
+	d.opened.keep(d.node.pods)
 	if !d.node.synced {
 		d.node.synced = true
 		d.takeOver(t, now, n.Pods)
@@ -88,6 +90,12 @@ func (d *desk) replace(t *slots.Table, now time.Time, n *healthapi.Node) {
 
 // follow draws the conclusions from a pod's state.
 func (d *desk) follow(t *slots.Table, now time.Time, p healthapi.Pod) {
+	if d.opened.see(p, d.node.begun) {
+		d.metrics.failOpens.Inc()
+		d.log.Warn("a pod started without a slot: no lock gave it one in time", "pod", p.Namespace+"/"+p.Name, "passed", p.Passed)
+		d.changes++
+		d.saveSoon()
+	}
 	switch p.State {
 	case healthapi.PodTerminating:
 		t.End(now, p.UID, slots.PodGone)
