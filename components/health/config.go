@@ -4,6 +4,7 @@ package main
 
 import (
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +20,9 @@ import (
 const (
 	defaultInitContainer = "startup-lock"
 	defaultThreshold     = 80
+
+	shortestEventsAfter = lockapi.Duration(time.Second)
+	longestEventsAfter  = lockapi.Duration(time.Hour)
 
 	shortestLoadPeriod = lockapi.Duration(time.Second)
 	longestLoadPeriod  = lockapi.Duration(time.Hour)
@@ -50,6 +54,10 @@ type Config struct {
 	CPUThreshold flagged // --cpu-threshold; wins, and switches Load on
 	LoadPeriod   lockapi.Duration
 
+	Events      daemon.Switch
+	EventsAfter lockapi.Duration
+	Lock        daemon.Text // URL
+
 	PauseFail lockapi.Duration // moot, like PausePass: nothing is polled
 	PausePass lockapi.Duration
 
@@ -68,6 +76,8 @@ func defaults() *Config {
 		Threshold:    defaultThreshold,
 		CPUThreshold: flagged{Number: defaultThreshold},
 		LoadPeriod:   lockapi.Duration(10 * time.Second),
+		EventsAfter:  lockapi.Duration(30 * time.Second),
+		Lock:         "http://127.0.0.1:8888",
 	}
 }
 
@@ -86,6 +96,7 @@ func (c *Config) Validate(args []string) error {
 	}
 	c.Logging.Validate(&p)
 	c.validateLoad(&p)
+	c.validateEvents(&p)
 	c.api = c.connection(&p)
 	c.watch = c.selection(&p)
 	return p.Err()
@@ -100,6 +111,16 @@ func (c *Config) validateLoad(p *daemon.Problems) {
 	}
 	if c.LoadPeriod < shortestLoadPeriod || c.LoadPeriod > longestLoadPeriod {
 		p.Add("--load-period %s: want %s to %s", c.LoadPeriod, shortestLoadPeriod, longestLoadPeriod)
+	}
+}
+
+func (c *Config) validateEvents(p *daemon.Problems) {
+	if c.EventsAfter < shortestEventsAfter || c.EventsAfter > longestEventsAfter {
+		p.Add("--events-after %s: want %s to %s", c.EventsAfter, shortestEventsAfter, longestEventsAfter)
+	}
+	u, err := url.Parse(string(c.Lock))
+	if err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		p.Add("--lock %.200q: want an address such as http://127.0.0.1:8888", c.Lock)
 	}
 }
 
