@@ -5,8 +5,10 @@
 package suite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -61,13 +63,14 @@ func TestAnUpgradeAndARollbackInMidHerdStartNoSecondOne(t *testing.T) {
 		Feature())
 }
 
-// chartBefore unpacks the chart as the commit before this one has it.
+// chartBefore unpacks the chart as the commit before this one has it, or the
+// one that E2E_UPGRADE_FROM names.
 func (r *runner) chartBefore(ctx context.Context, t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	archive := fmt.Sprintf("git -C %q archive HEAD^ chart | tar -x -C %q", r.root, dir)
-	if out, err := exec.CommandContext(ctx, "sh", "-c", archive).CombinedOutput(); err != nil {
-		t.Skipf("THE UPGRADE IS NOT TESTED: this clone has no commit before this one (%v: %s)", err, out)
+	dir, commit := t.TempDir(), cmp.Or(os.Getenv("E2E_UPGRADE_FROM"), "HEAD^")
+	archive := fmt.Sprintf("set -o pipefail; git -C %q archive %q chart | tar -x -C %q", r.root, commit, dir)
+	if out, err := exec.CommandContext(ctx, "bash", "-c", archive).CombinedOutput(); err != nil {
+		t.Fatalf("take the chart from %s (a clone needs some history for that): %v: %s", commit, err, out)
 	}
 	return filepath.Join(dir, "chart")
 }
