@@ -6,6 +6,7 @@ SHELL := bash
 
 GO    ?= go
 TOOL  := $(GO) tool -modfile=.ci/tools.mod
+CHART_TOOL := $(GO) tool -modfile=.ci/chart-tools.mod
 # The race detector needs a C compiler.
 RACE  := $(if $(shell command -v gcc cc clang),-race)
 # Extra flags for the e2e suite, such as E2E_FLAGS='-run TestHerd'.
@@ -56,6 +57,13 @@ fuzz: ## Every fuzz test for 20 seconds
 .PHONY: lint
 lint: ## golangci-lint with the list of .golangci.yaml
 	$(TOOL) golangci-lint run ./...
+
+.PHONY: chart-verify
+chart-verify: ## The chart: lint, schema, unit suites, goldens, Pod Security, its README up to date. Needs no cluster
+	$(GO) test -count=1 ./e2e/install
+	$(CHART_TOOL) helm-unittest --strict chart
+	$(CHART_TOOL) helm-docs --chart-search-root chart --sort-values-order file --log-level warning
+	git diff --exit-code -- chart
 
 .PHONY: tidy
 tidy: ## Tidy go.mod and the formatting
