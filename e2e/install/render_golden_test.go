@@ -68,11 +68,12 @@ func renderMode(t *testing.T, mode, values string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rendered := r.Manifest
+	var rendered strings.Builder
+	rendered.WriteString(r.Manifest)
 	for _, hook := range r.Hooks {
-		rendered += "---\n# Source: " + hook.Path + "\n" + hook.Manifest + "\n"
+		rendered.WriteString("---\n# Source: " + hook.Path + "\n" + hook.Manifest + "\n")
 	}
-	return rendered
+	return rendered.String()
 }
 
 func TestModesAreAsGolden(t *testing.T) {
