@@ -43,6 +43,8 @@ func newApp() *cli.App {
 			}
 			return run(c.Context, cfg, log)
 		},
+		Commands:                  []*cli.Command{injectCommand()},
+		DisableSliceFlagSeparator: true, // a file's name may have a comma
 	}
 }
 
