@@ -115,7 +115,7 @@ func TestModesAreStrictAndRestricted(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			pods, injected := 0, 0
-			for _, object := range decode(t, renderMode(t, mode, values)) {
+			for _, object := range decodeStrictly(t, renderMode(t, mode, values)) {
 				switch o := object.(type) {
 				case *appsv1.DaemonSet:
 					pods++
@@ -137,9 +137,9 @@ func TestModesAreStrictAndRestricted(t *testing.T) {
 	}
 }
 
-// decode reads what is rendered as strictly as an API server with strict field validation; it leaves out the kinds of
+// decodeStrictly reads what is rendered as strictly as an API server with strict field validation; it leaves out the kinds of
 // the Prometheus operator, whose types are not at hand.
-func decode(t *testing.T, manifest string) []runtime.Object {
+func decodeStrictly(t *testing.T, manifest string) []runtime.Object {
 	t.Helper()
 	decoder := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	documents := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
