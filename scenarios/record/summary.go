@@ -150,6 +150,7 @@ func spacing(pods []Pod, w What) *float64 {
 	for i := 2; i < len(starts); i++ {
 		least = min(least, starts[i]-starts[i-1])
 	}
+	least = math.Round(least*1e6) / 1e6 // a difference of what is 1 s apart is not always 1
 	return &least
 }
 

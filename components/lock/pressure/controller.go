@@ -114,7 +114,7 @@ type resource struct {
 func NewController(cfg Config) *Controller {
 	cfg.Min = max(cfg.Min, 1)
 	return &Controller{cfg: cfg, cpu: resource{cost: 1}, disk: resource{cost: leastCost},
-		past: experience{load: 1, cost: 1}, why: "the node was not looked at yet"}
+		past: experience{cost: 1}, why: "the node was not looked at yet"}
 }
 
 // Limit takes in a sample and answers with the limit from now on. The grants are
@@ -143,7 +143,7 @@ func (c *Controller) Limit(s Sample, grants []Grant, waiting int) int {
 	case c.full >= patience: // far too many: one of those that end is not replaced
 		limit--
 	}
-	if crowd, ok := c.past.crowd(s.At, s.Cores); ok && limit > crowd {
+	if crowd, ok := c.past.crowd(s.Cores); ok && limit > crowd {
 		limit = max(crowd, held-1)
 	}
 	c.why = c.explain(s, limit, held)
@@ -235,7 +235,7 @@ func (c *Controller) learn(s Sample, grants []Grant, held int, shown float64) {
 	waits, reads := min(c.waiting(s), deafening*s.Cores-s.Busy), reading(s)
 	c.cpu.learn(dt, s.Busy+waits, held, shown, 1, s.Running >= 0 || waits < most*s.Cores)
 	c.disk.learn(dt, reads, held, shown, leastCost, s.Blocked >= 0 || reads < most)
-	c.past.learn(dt, s.At, grants, c.cpu.demand/max(s.Cores, 1), c.cpu.cost)
+	c.past.learn(dt, s.At, grants, s.Busy, c.cpu.demand, shown, c.cpu.cost)
 	if c.full += dt; c.cpu.demand < brim(s) {
 		c.full = 0
 	}

@@ -4,82 +4,107 @@ package pressure
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
 // experience is what was learned of starts.
 type experience struct {
-	held []Grant // at the last sample, oldest first
-	load float64 // demand for each core over the time of a start, 1 at least
-	// hold is how long grants are held, and alone how long a start would take with
-	// the node for itself; 0 while none has ended.
-	hold, alone time.Duration
-	patience    time.Duration // the least of the starts seen last; 0 is without end
-	cost        float64       // of a start, slow to fall
+	held []begun // at the last sample
+	used float64 // CPU-seconds that a start has used that was always there
+	cost float64 // of a start that was not seen to end, slow to fall
+	// hold is how long grants are held, and work how many CPU-seconds a start needs;
+	// 0 while none has ended.
+	hold     time.Duration
+	work     float64
+	patience time.Duration // the least of the starts seen last; 0 is without end
 }
 
-const (
-	// loading is over how long the load of a node is averaged, and relaxing how
-	// long it takes to believe that all starts cost less.
-	loading, relaxing = 5 * time.Second, 1500 * time.Millisecond
-	// rounding is what the kubelet adds to a start at its beginning and its end.
-	rounding = 1500 * time.Millisecond
-)
+// begun is a grant that is held, and what was used when it began.
+type begun struct {
+	Grant
+	before float64
+}
 
-// learn takes in the grants that are held now, and so those that are not any more.
-func (x *experience) learn(dt time.Duration, now time.Time, held []Grant, load, cost float64) {
-	x.load += part(dt, loading) * (max(load, 1) - x.load)
-	tau := relaxing
-	if x.alone == 0 { // nobody has ended, so what they want has not ended either
-		tau = learning
+// learn takes in the grants that are held now, and so those that are not any
+// more, and what a start has used since the last time: of the cores in use, its
+// part among all who want one, or among the starts alone where those want less.
+func (x *experience) learn(dt time.Duration, now time.Time, held []Grant, busy, demand, shown, cost float64) {
+	x.cost = max(cost, x.cost+part(dt, learning)*(cost-x.cost))
+	if shown >= 0.5 {
+		x.used += busy * dt.Seconds() / max(demand, shown, 1)
 	}
-	x.cost = max(cost, x.cost+part(dt, tau)*(cost-x.cost))
-	for _, g := range x.held {
-		if slices.ContainsFunc(held, func(h Grant) bool { return h.Since.Equal(g.Since) }) {
-			continue
-		}
-		hold := max(now.Sub(g.Since), 0)
-		alone := x.unslowed(hold)
-		if x.hold == 0 {
-			x.hold, x.alone = hold, alone
-			continue
-		}
-		x.hold += (hold - x.hold) / 4
-		x.alone = max(alone, x.alone+(alone-x.alone)/4)
+	began := make(map[time.Time]float64, len(x.held))
+	for _, s := range x.held {
+		began[s.Since] = s.before
 	}
-	x.held = slices.Clone(held)
+	still := make([]begun, 0, len(held))
 	least := time.Duration(0)
 	for _, g := range held {
+		before, known := began[g.Since]
+		if !known {
+			before = x.used
+		}
+		still = append(still, begun{g, before})
 		if g.Patience > 0 && (least == 0 || g.Patience < least) {
 			least = g.Patience
 		}
 	}
+	for _, s := range x.held {
+		if !holds(still, s.Since) {
+			x.ended(max(now.Sub(s.Since), 0), x.used-s.before)
+		}
+	}
+	x.held = still
 	if len(held) > 0 {
 		x.patience = least
 	}
 }
 
-// unslowed is how long a start that took so long had needed alone.
-func (x *experience) unslowed(hold time.Duration) time.Duration {
-	return time.Duration(float64(max(hold-rounding, rounding/10)) / x.load)
+func holds(starts []begun, since time.Time) bool {
+	for _, s := range starts {
+		if s.Since.Equal(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// ended takes in a start from its beginning to its end. That they need more is
+// believed at once, that they need less by and by.
+func (x *experience) ended(hold time.Duration, work float64) {
+	if x.hold == 0 {
+		x.hold, x.work = hold, work
+		return
+	}
+	x.hold += (hold - x.hold) / 4
+	x.work = max(work, x.work+(work-x.work)/4)
 }
 
 // crowd is for how many starts at once there is time: all of them have to be
-// done before their probes lose patience, at the cost that they have. It is not
-// ok if they have all the time in the world.
-func (x *experience) crowd(now time.Time, cores float64) (most int, ok bool) {
+// done before their probes lose patience. It is not ok if they have all the time
+// in the world. Those that only wait for their next probe any more look cheap:
+// it is what a start used from its beginning on that tells what the next will.
+func (x *experience) crowd(cores float64) (most int, ok bool) {
 	if x.patience == 0 {
 		return 0, false
 	}
-	share := 1 + math.Sqrt(crowding/cores)
-	if alone := x.alone; alone > 0 {
-		for _, g := range x.held {
-			alone = max(alone, x.unslowed(now.Sub(g.Since)))
-		}
-		share = slack * float64(x.patience) / float64(alone)
+	starts := math.Inf(1)
+	if x.hold == 0 {
+		starts = cores * (1 + math.Sqrt(crowding/cores)) / x.cost
 	}
-	return max(1, int(cores*share/x.cost+0.1)), true
+	if work := max(x.work, x.soFar()); work > 0 {
+		starts = min(starts, slack*x.patience.Seconds()*cores/work)
+	}
+	return max(1, int(min(starts, math.MaxInt32)+0.1)), true
+}
+
+// soFar is what those that are held now have used, on the average.
+func (x *experience) soFar() float64 {
+	sum := 0.0
+	for _, s := range x.held {
+		sum += x.used - s.before
+	}
+	return sum / float64(max(len(x.held), 1))
 }
 
 // leaving is how many of those who are seen will have ended by the time at which

@@ -6,39 +6,51 @@ import (
 	"time"
 )
 
-// ended is an experience with starts that were held for so long each, one after
-// the other, on a node with that load.
-func ended(load float64, patience time.Duration, held ...time.Duration) (*experience, time.Time) {
-	x := &experience{load: 1, cost: 1}
+// load is what a node does while starts are held.
+type load struct{ busy, demand, shown float64 }
+
+var alone = load{1, 1, 1}
+
+// run holds grants on a node with that load, from the time now on.
+func (x *experience) run(now time.Time, d time.Duration, l load, cost float64, grants ...Grant) time.Time {
+	for range int(d / Interval) {
+		now = now.Add(Interval)
+		x.learn(Interval, now, grants, l.busy, l.demand, l.shown, cost)
+	}
+	return now
+}
+
+// ended is an experience with starts that were held for so long each, one after the other, under that load.
+func ended(l load, patience time.Duration, held ...time.Duration) (*experience, time.Time) {
+	x := &experience{cost: 1}
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for _, d := range held {
-		g := []Grant{{Since: now, Weight: 1, Patience: patience}}
-		for range int(d / Interval) {
-			x.learn(Interval, now, g, load, 1)
-			now = now.Add(Interval)
-		}
+		x.learn(0, now, []Grant{{Since: now, Weight: 1, Patience: patience}}, 0, 0, 0, 1)
+		now = x.run(now, d, l, 1, Grant{Since: now, Weight: 1, Patience: patience})
 	}
-	x.learn(Interval, now, nil, load, 1)
+	x.learn(0, now, nil, 0, 0, 0, 1)
 	return x, now
 }
 
 func TestAStartIsKnownByThoseThatEnded(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		load  float64
-		held  []time.Duration
-		alone float64 // in seconds
+		load load
+		held []time.Duration
+		work float64 // in CPU-seconds
 	}{
-		"none":                               {1, nil, 0},
-		"one, alone on the node":             {1, []time.Duration{10 * time.Second}, 8.5},
-		"one among two for each core":        {2, []time.Duration{41 * time.Second}, 20},
-		"the longest counts":                 {1, []time.Duration{10 * time.Second, 20 * time.Second}, 18.5},
-		"shorter ones are believed later":    {1, []time.Duration{20 * time.Second, 10 * time.Second}, 16},
-		"one that was deleted at once is no": {1, []time.Duration{20 * time.Second, Interval}, 14},
+		"none":                               {alone, nil, 0},
+		"one, alone on the node":             {alone, []time.Duration{10 * time.Second}, 10},
+		"one of four on two cores":           {load{2, 4, 4}, []time.Duration{40 * time.Second}, 20},
+		"one of two, with noise beside them": {load{2, 4, 2}, []time.Duration{40 * time.Second}, 20},
+		"one that sleeps among forty":        {load{0.1, 0.1, 40}, []time.Duration{15 * time.Second}, 0.0375},
+		"the hardest counts":                 {alone, []time.Duration{10 * time.Second, 20 * time.Second}, 20},
+		"easier ones are believed later":     {alone, []time.Duration{20 * time.Second, 10 * time.Second}, 17.5},
+		"one that was deleted at once is no": {alone, []time.Duration{20 * time.Second, Interval}, 15},
 	} {
 		x, _ := ended(tt.load, 0, tt.held...)
-		if got := x.alone.Seconds(); math.Abs(got-tt.alone) > 0.6 {
-			t.Errorf("%s: %.1f s, want %.1f", name, got, tt.alone)
+		if math.Abs(x.work-tt.work) > 0.1 {
+			t.Errorf("%s: %.2f CPU-s, want %.2f", name, x.work, tt.work)
 		}
 	}
 }
@@ -51,31 +63,50 @@ func TestThereAreAsManyAsTheirProbesHaveTimeFor(t *testing.T) {
 		cores    float64
 		most     int // 0 for no bound
 	}{
-		"no probes":                              {0, []time.Duration{10 * time.Second}, 2, 0},
-		"nothing known, on two cores":            {time.Minute, nil, 2, 4},
-		"nothing known, on eight":                {time.Minute, nil, 8, 12},
-		"time enough":                            {time.Minute, []time.Duration{5 * time.Second}, 2, 24},
-		"twice the time that one takes alone":    {20 * time.Second, []time.Duration{11500 * time.Millisecond}, 2, 2},
-		"less time than one takes alone, nearly": {10 * time.Second, []time.Duration{11500 * time.Millisecond}, 2, 1},
+		"no probes":                         {0, []time.Duration{10 * time.Second}, 2, 0},
+		"nothing known, on two cores":       {time.Minute, nil, 2, 4},
+		"nothing known, on eight":           {time.Minute, nil, 8, 12},
+		"time enough":                       {time.Minute, []time.Duration{5 * time.Second}, 2, 16},
+		"twice the time that one takes":     {20 * time.Second, []time.Duration{10 * time.Second}, 2, 2},
+		"less time than one takes, nearly":  {10 * time.Second, []time.Duration{11 * time.Second}, 2, 1},
+		"four times that, on four cores":    {40 * time.Second, []time.Duration{10 * time.Second}, 4, 11},
+		"hardly anything is used by anyone": {time.Minute, []time.Duration{Interval}, 2, 336},
 	} {
-		x, now := ended(1, tt.patience, tt.held...)
-		x.learn(Interval, now, []Grant{{Since: now, Weight: 1, Patience: tt.patience}}, 1, 1)
-		most, ok := x.crowd(now, tt.cores)
+		x, now := ended(alone, tt.patience, tt.held...)
+		x.learn(Interval, now, []Grant{{Since: now, Weight: 1, Patience: tt.patience}}, 0, 0, 0, 1)
+		most, ok := x.crowd(tt.cores)
 		if ok != (tt.most > 0) || most != tt.most {
 			t.Errorf("%s: %d, %v, want %d", name, most, ok, tt.most)
 		}
 	}
 }
 
-func TestOneThatStillStartsTellsThatItTakesLonger(t *testing.T) {
+func TestOneThatStillStartsTellsThatItNeedsMore(t *testing.T) {
 	t.Parallel()
-	x, now := ended(1, 30*time.Second, 5*time.Second)
-	g := []Grant{{Since: now, Weight: 1, Patience: 30 * time.Second}}
-	x.learn(Interval, now, g, 1, 1)
-	before, _ := x.crowd(now, 2)
-	after, _ := x.crowd(now.Add(20*time.Second), 2)
-	if before != 12 || after != 2 {
+	x, now := ended(alone, 30*time.Second, 5*time.Second)
+	g := Grant{Since: now, Weight: 1, Patience: 30 * time.Second}
+	x.learn(0, now, []Grant{g}, 0, 0, 0, 1)
+	before, _ := x.crowd(2)
+	x.run(now, 20*time.Second, alone, 1, g)
+	after, _ := x.crowd(2)
+	if before != 8 || after != 2 {
 		t.Errorf("%d, and %d after 20 s", before, after)
+	}
+}
+
+func TestThoseThatComputedAndNowWaitForAProbeAreNotCheap(t *testing.T) {
+	t.Parallel()
+	x := &experience{cost: 1}
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	var four []Grant
+	for i := range 4 {
+		four = append(four, Grant{Since: now.Add(time.Duration(i)), Weight: 1, Patience: 40 * time.Second})
+	}
+	x.learn(0, now, four, 0, 0, 0, 1)
+	now = x.run(now, 30*time.Second, load{2, 4, 4}, 1, four...)
+	x.run(now, 8*time.Second, load{0.1, 0.1, 4}, leastCost, four...)
+	if most, ok := x.crowd(2); !ok || most != 3 {
+		t.Errorf("room for %d starts of 15 CPU-seconds, %v; their probes have time for 3", most, ok)
 	}
 }
 
@@ -85,7 +116,7 @@ func TestThoseWhoLeaveMakeRoomAheadOfTime(t *testing.T) {
 	if got := none.leaving(5); got != 0 {
 		t.Errorf("%v of five leave, although none ever did", got)
 	}
-	x, _ := ended(1, 0, 6*time.Second)
+	x, _ := ended(alone, 0, 6*time.Second)
 	if got := x.leaving(4); math.Abs(got-1) > 0.1 {
 		t.Errorf("%v of four leave within %s when each takes 6 s", got, delay)
 	}
