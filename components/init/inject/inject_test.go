@@ -145,6 +145,9 @@ func TestBadInputIsNamedAndNothingIsWritten(t *testing.T) {
 		"shared spec":            {"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, spec: &s {containers: []}}\n- {apiVersion: v1, kind: Pod, spec: *s}\n", "items[0] Pod: line 4: cannot insert where YAML has an anchor"},
 		"spec by alias":          {"x: &s {a: b}\napiVersion: v1\nkind: Pod\nspec: *s\n", "Pod: line 4: spec: want a map, got an alias (*s)"},
 		"spec by merge":          {"x: &s {a: b}\napiVersion: v1\nkind: Pod\nspec:\n  <<: *s\n", "Pod: line 5: os may come from a merge key"},
+		"a tag of nothing":       {"apiVersion: v1\nkind: Pod\nspec: !\n  a: b\n", "line 3: cannot insert the init container into such a layout"},
+		"kind is a list":         {"kind: []\n", "a document: line 1: kind: want a text, got a list"},
+		"kind by merge":          {"x: &s {kind: Pod}\n<<: *s\n", "a document: line 1: kind may come from a merge key"},
 		"too long":               {strings.Repeat(" ", MaxBytes+1), "longer than 32 MiB"},
 	}
 	for name, test := range tests {
@@ -209,6 +212,9 @@ func TestAliasBombsStaySmall(t *testing.T) {
 
 func TestTenMegabytesAreTaken(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("reads it twice, which takes a while with the race detector")
+	}
 	one := append(read(t, "deployment.yaml"), "---\napiVersion: v1\nkind: ConfigMap\ndata:\n  large: |\n"...)
 	one = append(bytes.Join([][]byte{one, bytes.Repeat([]byte("    # a line of some length, of which there are many\n"), 5000)}, nil), "---\n"...)
 	in := bytes.Repeat(one, 10<<20/len(one)+1)

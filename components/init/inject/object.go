@@ -24,7 +24,10 @@ func (o object) String() string {
 	if o.name != "" {
 		name += " " + strings.TrimPrefix(o.namespace+"/"+o.name, "/")
 	}
-	return strings.TrimSpace(o.place + " " + name)
+	if name = strings.TrimSpace(o.place + " " + name); name != "" {
+		return name
+	}
+	return "a document"
 }
 
 // object plans for n, a map. o is what its list says of it.
@@ -33,12 +36,15 @@ func (p *plan) object(n *yaml.Node, o object) error {
 	if kind := r.text(n, "kind"); kind != "" {
 		o.apiVersion, o.kind = r.text(n, "apiVersion"), kind
 	}
-	if listOf, ok := strings.CutSuffix(o.kind, "List"); ok && r.err == nil {
+	if r.err != nil {
+		return fmt.Errorf("%s: %w", o, r.err)
+	}
+	if listOf, ok := strings.CutSuffix(o.kind, "List"); ok {
 		return p.list(n, o, listOf)
 	}
 	path, ok := templatePath(o.apiVersion, o.kind)
-	if !ok || r.err != nil {
-		return nil // no pod template, or something else that Kubernetes would not read either
+	if !ok {
+		return nil
 	}
 	meta := r.value(n, "metadata")
 	o.namespace, o.name = r.text(meta, "namespace"), r.text(meta, "name")
@@ -167,7 +173,7 @@ func (p *plan) warn(r *reader, o object, spec *yaml.Node) {
 	if isAddress(p.options.Host) {
 		return
 	}
-	why := ""
+	var why string
 	switch {
 	case dns == "Default" || dns == "None":
 		why = "dnsPolicy " + dns
