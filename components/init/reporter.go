@@ -11,11 +11,12 @@ import (
 	"github.com/pod-startup-lock/pod-startup-lock/components/lockapi"
 )
 
-// What init has to say. The wait ends with one of the last two, or with lockapi.StartsWithout.
+// What init has to say. The wait ends with one of the last three.
 const (
 	waiting             = "waiting for a startup slot"
 	slotGranted         = "startup slot granted"
 	slotGrantedByLegacy = "startup slot granted by a lock of an earlier generation"
+	startsWithout       = lockapi.StartsWithout
 )
 
 // reporter logs the place in the queue when it changes, and now and then.

@@ -184,9 +184,9 @@ func (w *waiter) startWithout(ctx context.Context, why string, err error) (endin
 	}
 	delay := w.random(w.cfg.Stagger.Std())
 	facts := []any{"reason", why, "waited", waited, "delay", roughly(delay), "err", err}
-	w.log.Warn(lockapi.StartsWithout, facts...)
+	w.log.Warn(startsWithout, facts...)
 	sleep(ctx, delay)
-	return ending{lockapi.StartsWithout, facts}, context.Cause(ctx)
+	return ending{startsWithout, facts}, context.Cause(ctx)
 }
 
 func (w *waiter) granted(g *lockapi.Grant) ending {

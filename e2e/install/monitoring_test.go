@@ -60,7 +60,7 @@ func manifests(t *testing.T, values, kind string) []string {
 		t.Fatal(err)
 	}
 	var all []string
-	for _, document := range strings.Split(r.Manifest, "\n---\n") {
+	for document := range strings.SplitSeq(r.Manifest, "\n---\n") {
 		if regexp.MustCompile(`(?m)^kind: ` + kind + `$`).MatchString(document) {
 			all = append(all, document+"\n")
 		}
