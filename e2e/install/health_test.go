@@ -71,11 +71,13 @@ func TestHealthAloneHasTheToken(t *testing.T) {
 	}
 }
 
-func TestHealthMayOnlyLook(t *testing.T) {
+func TestHealthMayOnlyLookAndWriteEvents(t *testing.T) {
 	t.Parallel()
+	events := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"create"}}
 	for values, more := range map[string][]rbacv1.PolicyRule{
-		``: nil,
-		`health: {nodeLoad: {enabled: true}}`: {
+		``:                                   {events},
+		`health: {events: {enabled: false}}`: nil,
+		`health: {events: {enabled: false}, nodeLoad: {enabled: true}}`: {
 			{APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"nodes"}, Verbs: []string{"get"}},
 			{APIGroups: []string{""}, Resources: []string{"nodes"}, Verbs: []string{"get"}},
 		},
@@ -136,7 +138,8 @@ func TestChartSettingsReachHealth(t *testing.T) {
 	t.Parallel()
 	o := mustRender(t, "lock", "startup", ``)
 	c := o.health()
-	want := []string{"--host=127.0.0.1", "--port=9999", "--init-container=startup-lock", "--log-level=info", "--log-format=json"}
+	want := []string{"--host=127.0.0.1", "--port=9999", "--init-container=startup-lock",
+		"--events", "--events-after=30s", "--lock=http://127.0.0.1:8888", "--log-level=info", "--log-format=json"}
 	if !slices.Equal(c.Args, want) {
 		t.Errorf("defaults: args\n%q, want\n%q", c.Args, want)
 	}
@@ -163,6 +166,7 @@ health:
   startupTaints: [node.cilium.io/agent-not-ready, mine]
   nodeLoad: {enabled: true, cpuThreshold: 70, period: 5s}
   initContainers: [startup-lock, wait]
+  events: {enabled: false}
   extraArgs: [--x=y]
   extraEnv: [{name: GODEBUG, value: "gctrace=1"}]`)
 	c = o.health()
@@ -197,7 +201,7 @@ func TestChartDaemonSetsToWaitFor(t *testing.T) {
 		`{enabled: false}`:         {nil, true},
 		`{enabled: false, namespace: a, hostNetworkOnly: true, include: {b: c}}`: {nil, true},
 	} {
-		o := mustRender(t, "lock", "startup", `health: {daemonSets: `+values+`}`)
+		o := mustRender(t, "lock", "startup", `health: {events: {enabled: false}, daemonSets: `+values+`}`)
 		var got []string
 		for _, arg := range o.health().Args[2:] {
 			if !strings.HasPrefix(arg, "--init-container") && !strings.HasPrefix(arg, "--log") {
