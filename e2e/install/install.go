@@ -85,6 +85,22 @@ func Rollback(ctx context.Context, o Options) error {
 	return nil
 }
 
+// Test runs the chart's own tests.
+func Test(ctx context.Context, o Options) error {
+	cfg, err := open(&o)
+	if err == nil {
+		testing := action.NewReleaseTesting(cfg)
+		testing.Namespace, testing.Timeout = o.Namespace, o.timeout()
+		if err = ctx.Err(); err == nil { // Helm's tests know no context
+			_, err = testing.Run(o.Release)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("test %s in namespace %s: %w", o.Release, o.Namespace, err)
+	}
+	return nil
+}
+
 // open connects Helm to the cluster, and to nothing else: neither KUBECONFIG
 // nor HELM_* variables choose another one.
 func open(o *Options) (*action.Configuration, error) {

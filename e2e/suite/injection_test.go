@@ -46,6 +46,12 @@ const shopPods = 8
 
 func TestANamespaceWithTheLabelIsStaggeredUnchanged(t *testing.T) {
 	suite.Test(t, suite.untuned("an ordinary namespace, labelled").
+		Assess("helm test takes a slot and gives it back", func(ctx context.Context, t *testing.T, _ *envconf.Config) context.Context {
+			if err := install.Test(ctx, suite.release(nil)); err != nil {
+				t.Error(err)
+			}
+			return ctx
+		}).
 		Assess("every kind of pod waits for its slot, and those that opted out do not", suite.opens).
 		Assess("a pod of the node's network finds the lock by its address", suite.findsTheAddress).
 		Assess("kube-system is left alone, label or not", suite.sparesKubeSystem).
