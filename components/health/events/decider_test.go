@@ -5,6 +5,7 @@ package events
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -208,7 +209,7 @@ func TestNoStormMakesTooManyEvents(t *testing.T) {
 		d, now := newDecider(after), start()
 		var sent []time.Time
 		waited, hopes := map[string]time.Time{}, map[string]bool{}
-		uid := rapid.Custom(func(t *rapid.T) string { return fmt.Sprint(rapid.IntRange(0, 25).Draw(t, "uid")) })
+		uid := rapid.Custom(func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, 25).Draw(t, "uid")) })
 		states := []healthapi.PodState{healthapi.PodWaiting, healthapi.PodWaiting, healthapi.PodWaiting, healthapi.PodStarting, healthapi.PodReady, healthapi.PodTerminating}
 		for range rapid.IntRange(1, 60).Draw(t, "looks") {
 			now = now.Add(time.Duration(rapid.SampledFrom([]int{0, 1, 5, 5, 5, 31, 299, 301}).Draw(t, "pause")) * time.Second)

@@ -166,11 +166,11 @@ func (w *world) wantCounts(waits, grants, dropped int) {
 	got := map[string]float64{}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
-			name := f.GetName()
+			parts := []string{f.GetName()}
 			for _, l := range m.GetLabel() {
-				name += " " + l.GetValue()
+				parts = append(parts, l.GetValue())
 			}
-			got[name] = m.GetCounter().GetValue()
+			got[strings.Join(parts, " ")] = m.GetCounter().GetValue()
 		}
 	}
 	want := map[string]float64{"startup_lock_events_total " + waiting: float64(waits), "startup_lock_events_total " + granted: float64(grants),
