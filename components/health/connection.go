@@ -86,7 +86,7 @@ func (c counter) RoundTrip(r *http.Request) (*http.Response, error) {
 // WrappedRoundTripper lets client-go reach the transport below.
 func (c counter) WrappedRoundTripper() http.RoundTripper { return c.next }
 
-// verb is what RBAC calls a GET: health sends no other requests.
+// verb is what RBAC calls a GET. The only other requests are those of events, which count themselves.
 func verb(u *url.URL) string {
 	if watch, _ := strconv.ParseBool(u.Query().Get("watch")); watch {
 		return "watch"

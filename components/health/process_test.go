@@ -225,6 +225,10 @@ func TestAProcessSaysThatTheAPIServerIsAway(t *testing.T) {
 	defer api.Close()
 	p = startProcess(t, api.URL, "--log-format=json")
 	p.until("/", 200, "Ok\n")
+	// The door first: a watch that is opened anew behind our back would keep Close waiting.
+	if err := api.Listener.Close(); err != nil {
+		t.Fatal(err)
+	}
 	api.CloseClientConnections()
 	api.Close()
 	p.until("/", 200, "connection refused): this is what was known then")
